@@ -1,0 +1,53 @@
+"""clew ties every prediction to the exact data, code, parameters and environment behind it, and leads back."""
+
+from typing import TYPE_CHECKING
+
+from clew._lazy import lazy
+from clew._version import __version__
+
+if TYPE_CHECKING:
+    from clew.data import Snapshot
+    from clew.errors import ClewError
+    from clew.models import Evaluation, Model, at_least, at_most, better, register
+    from clew.pipelines import dataset, pipeline, step
+    from clew.session import Session, open_workspace
+
+_HOME = {
+    "ClewError": "clew.errors",
+    "Evaluation": "clew.models",
+    "Model": "clew.models",
+    "Session": "clew.session",
+    "Snapshot": "clew.data",
+    "at_least": "clew.models",
+    "at_most": "clew.models",
+    "better": "clew.models",
+    "dataset": "clew.pipelines",
+    "open_workspace": "clew.session",
+    "pipeline": "clew.pipelines",
+    "register": "clew.models",
+    "step": "clew.pipelines",
+}
+
+__all__ = [
+    "ClewError",
+    "Evaluation",
+    "Model",
+    "Session",
+    "Snapshot",
+    "__version__",
+    "at_least",
+    "at_most",
+    "better",
+    "dataset",
+    "open_workspace",
+    "pipeline",
+    "register",
+    "step",
+]
+
+
+__getattr__ = lazy(__name__, _HOME)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,73 @@
+"""Commands about names, and about the workspace itself."""
+
+from typing import Literal
+
+from clew.catalog.command import Command, Id, Row, Transaction
+from clew.catalog.tables import data, governance, models
+from clew.errors import NotFoundError, UsageError
+
+OwnerKind = Literal["dataset", "model"]
+_LISTED = {"dataset": "data", "model": "model"}
+
+
+class CreateWorkspace(Command, frozen=True, kw_only=True):
+    """Give the workspace its identity; done once, by `clew init`."""
+
+    clew_version: str
+
+    def apply(self, tx: Transaction) -> str:
+        """Give the workspace's id, made now or before."""
+        found = tx.find(governance.workspace)
+        return str(found.id) if found else tx.insert(governance.workspace, clew_version=self.clew_version)
+
+
+class MoveAlias(Command, frozen=True, kw_only=True):
+    """Point an alias of a dataset or model at one of its versions; the move is kept for ever."""
+
+    owner_kind: OwnerKind
+    owner_id: Id
+    alias: str
+    to_id: Id
+    reason: str | None = None
+
+    def apply(self, tx: Transaction) -> Row:
+        """Give where the alias pointed before."""
+        check_alias(self.alias)
+        self._check_target(tx)
+        owner = {"owner_kind": self.owner_kind, "owner_id": self.owner_id, "alias": self.alias}
+        found = tx.lock(governance.aliases, **owner)
+        before = None if found is None else str(found.target_id)
+        if before == self.to_id:
+            return {"from_id": before, "moved": False}
+        if found is None:
+            tx.insert(governance.aliases, **owner, target_id=self.to_id)
+        else:
+            table = governance.aliases.c
+            tx.update(
+                governance.aliases,
+                (table.owner_id == self.owner_id) & (table.owner_kind == self.owner_kind) & (table.alias == self.alias),
+                target_id=self.to_id,
+            )
+        tx.insert(governance.alias_moves, **owner, from_id=before, to_id=self.to_id, reason=self.reason)
+        return {"from_id": before, "moved": True}
+
+    def _check_target(self, tx: Transaction) -> None:
+        """Two kinds of owners share the table, so it can't have foreign keys."""
+        if self.owner_kind == "dataset":
+            found = tx.find(data.snapshots, id=self.to_id, dataset_id=self.owner_id)
+        else:
+            found = tx.find(models.model_versions, id=self.to_id, model_id=self.owner_id)
+        if found is None:
+            raise NotFoundError(
+                f"no version {self.to_id} of that {self.owner_kind}", mend=f"clew {_LISTED[self.owner_kind]} list"
+            )
+
+
+def check_alias(alias: str) -> None:
+    """An alias can't be read as a version, a date or an id. Raises UsageError."""
+    plain = alias.replace("-", "").replace("_", "")
+    if alias == "latest" or not plain.isalnum() or not alias[0].isalpha() or len(alias) > 100:
+        raise UsageError(
+            f"{alias!r} can't be an alias",
+            mend="use up to 100 letters, digits, - and _, beginning with a letter; 'latest' is taken",
+        )

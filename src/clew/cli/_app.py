@@ -1,0 +1,99 @@
+"""All commands, put together."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clew.cli import contract, data, endpoint, model, monitor, rollout, run
+from clew.cli._shared import Json, emit, say, session
+
+app = typer.Typer(
+    name="clew",
+    help="Ties every prediction to the exact data, code, parameters and environment behind it, and leads back.\n\n"
+    "--workspace DIR (or CLEW_WORKSPACE) names the workspace, else the nearest .clew/ upwards.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+app.add_typer(contract.app, name="contract")
+app.add_typer(run.runs, name="runs")
+app.add_typer(model.app, name="model")
+app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(endpoint.outcome, name="outcome")
+app.add_typer(rollout.app, name="rollout")
+app.add_typer(monitor.app, name="monitor")
+app.command("run")(run.run)
+app.command("serve")(endpoint.serve)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to make .clew/.")] = Path(),
+    catalog: Annotated[str | None, typer.Option(help="PostgreSQL URL without password, for a team.")] = None,
+    objects: Annotated[str | None, typer.Option(help="s3://bucket/prefix?endpoint=…, for a team.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a workspace."""
+    from clew.workspace import init as make
+
+    created = make(folder, catalog=catalog, objects=objects)
+    value = {"workspace": str(folder.resolve()), "created": created}
+    emit(value, as_json, lambda: f"{'made' if created else 'there is already'} a workspace in {folder.resolve()}")
+
+
+@app.command()
+def upgrade(as_json: Json = False) -> None:
+    """Bring the workspace's catalog to this version's schema."""
+    from clew.workspace import Workspace, find_root
+
+    with Workspace(find_root()) as workspace:
+        done = workspace.catalog.upgrade()
+    emit({"migrations": done}, as_json, lambda: f"ran: {', '.join(done)}" if done else "nothing to do")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check the workspace, and say what is wrong."""
+    from clew.thread.doctor import examine
+
+    with session() as workspace:
+        findings = examine(workspace)
+    bad = [finding for finding in findings if not finding["ok"]]
+    emit(
+        findings,
+        as_json,
+        lambda: "\n".join(f"{'ok  ' if one['ok'] else 'BAD '} {one['what']}: {one['found']}" for one in findings),
+    )
+    if bad:
+        say(f"{len(bad)} things are wrong")
+        raise SystemExit(1)
+
+
+@app.command()
+def why(
+    prediction: Annotated[str, typer.Argument(help="The id of a prediction.")],
+    as_json: Json = False,
+) -> None:
+    """Walk a prediction back: version, run, code, parameters, environment, data, source; and its outcome."""
+    from clew.thread import describe
+
+    with session() as workspace:
+        found = workspace.why(prediction)
+    emit(found, as_json, lambda: describe(found))
+
+
+@app.command()
+def hub(
+    host: Annotated[str, typer.Option(help="Address; others than this machine need CLEW_TOKEN.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8686,
+) -> None:
+    """Serve the pages of the workspace."""
+    import os
+
+    from clew.hub.serve import serve
+
+    with session() as workspace:
+        serve(workspace, host=host, port=port, token=os.environ.get("CLEW_TOKEN") or None)

@@ -1,0 +1,129 @@
+"""What all commands share: the workspace, JSON or words, and errors at the process's edge."""
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clew.errors import ClewError, OutsideError, UsageError
+
+if TYPE_CHECKING:
+    from clew.session import Session
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="name=value; may be given several times.")]
+OccurredAt = Annotated[
+    str | None, typer.Option("--occurred-at", help="When this is, in the data's time (ISO); now, if not given.")
+]
+
+
+def session() -> "Session":
+    """The workspace, open. `--workspace` has become CLEW_WORKSPACE already."""
+    from clew.session import open_workspace
+
+    return open_workspace()
+
+
+def emit(value: Any, as_json: bool, words: Callable[[], str]) -> None:
+    """The result, to stdout."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    else:
+        text = words()
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def say(text: str) -> None:
+    """A message, to stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def parse_settings(given: Sequence[str] | None) -> dict[str, str]:
+    """`name=value` pairs. Raises UsageError."""
+    found = {}
+    for pair in given or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {pair!r} is no name=value")
+        found[name.strip()] = value
+    return found
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """An ISO date or time; without a zone it is UTC. Raises UsageError."""
+    from datetime import UTC
+
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no date or time", mend="write 1996-01-31 or 1996-01-31T12:00:00+00:00") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, empty: str) -> str:
+    """Rows as aligned text, numbers to the right."""
+    if not rows:
+        return empty
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(line[at]) for line in cells)) for at, column in enumerate(columns)]
+    right = [all(isinstance(row.get(column), int | float | None) for row in rows) for column in columns]
+
+    def line(values: Sequence[str]) -> str:
+        parts = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(columns), *(line(values) for values in cells)])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value) or "–"
+    return str(value)
+
+
+def short(content_id: str) -> str:
+    """A content id as people read it."""
+    scheme, _, digest = content_id.partition(":")
+    return f"{scheme}:{digest[:10]}"
+
+
+def run_guarded(call: Callable[[], Any]) -> int:
+    """Run a command; every error that is meant for people ends here, with its exit code."""
+    try:
+        call()
+    except ClewError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - nobody reads; nothing more is to be said
+        return 0
+    except KeyboardInterrupt:
+        say("cancelled")
+        return 130
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mended = OutsideError(
+                f"the disk is full: {error}", mend="free some space and run it again; nothing is half done"
+            )
+        elif error.errno in (errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE):
+            mended = OutsideError(f"the file system refuses: {error}", mend="check rights and limits")
+        else:
+            raise
+        say(f"error: {mended}")
+        return mended.exit_code
+    return 0

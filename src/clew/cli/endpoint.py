@@ -1,0 +1,120 @@
+"""`clew endpoint`, `clew serve`, `clew outcome`: what answers, and what is learned later."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clew.cli._shared import Json, OccurredAt, emit, parse_moment, say, session, table
+
+app = typer.Typer(help="Endpoints that answer predictions.", no_args_is_help=True, rich_markup_mode=None)
+outcome = typer.Typer(help="What is learned later about predictions.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="The endpoint, such as house-price.")],
+    model: Annotated[str, typer.Option(help="The version that answers, such as house-price@1.")],
+    entity: Annotated[str | None, typer.Option(help="The request's field that names whom it is about.")] = None,
+    occurred_at: OccurredAt = None,
+    as_json: Json = False,
+) -> None:
+    """Create an endpoint that answers with a model version."""
+    from clew.catalog import now
+    from clew.serving import create_endpoint
+
+    with session() as workspace:
+        route = create_endpoint(
+            workspace, name, model, entity_column=entity, occurred_at=parse_moment(occurred_at) or now()
+        )
+    value = {"endpoint": name, "model": route.champion.model_version, "revision": route.revision}
+    emit(value, as_json, lambda: f"{name} answers with {value['model']}: clew serve {name} --port 8080")
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """All endpoints, and what is live behind them."""
+    from clew.serving import all_endpoints, current_route
+
+    with session() as workspace:
+        found = [
+            {
+                "endpoint": name,
+                "live": [f"{t.model_version} {t.role} {t.share:.0%}" for t in route.targets],
+                "revision": route.revision,
+                "reason": route.reason,
+            }
+            for name in all_endpoints(workspace)
+            for route in [current_route(workspace, name)]
+        ]
+    columns = ("endpoint", "live", "revision", "reason")
+    emit(found, as_json, lambda: table(found, columns, empty="no endpoint yet: clew endpoint create NAME --model REF"))
+
+
+def serve(
+    endpoints: Annotated[list[str] | None, typer.Argument(help="Endpoints; all, if none is named.")] = None,
+    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address; others than this machine need CLEW_TOKEN.")] = "127.0.0.1",
+    clock: Annotated[str, typer.Option(help="wall, or data: time is told by POST /clock (for replays).")] = "wall",
+    writer: Annotated[str | None, typer.Option(help="The name of this server's journal.")] = None,
+) -> None:
+    """Serve endpoints over HTTP; rollouts and monitors are kept up by the same process."""
+    import os
+    from datetime import datetime
+
+    from clew.errors import UsageError
+    from clew.monitoring import Monitor
+    from clew.rollouts import Controller
+    from clew.serving.clock import DataClock, WallClock
+    from clew.serving.serve import require_token
+    from clew.serving.serve import serve as run_server
+    from clew.serving.server import Server
+
+    if clock not in ("wall", "data"):
+        raise UsageError(f"--clock {clock!r} is neither wall nor data")
+    token = os.environ.get("CLEW_TOKEN") or None
+    require_token(host, token)
+    with session() as workspace:
+        server = Server(
+            workspace,
+            endpoints or [],
+            writer or f"serve-{port or os.getpid()}",
+            DataClock() if clock == "data" else WallClock(),
+        )
+        server.refresh()
+        controller = Controller(workspace)
+        monitors = {name: Monitor(workspace, name) for name in server.routes}
+
+        def on_advance(now: datetime) -> None:
+            for name, decision in controller.advance(now):
+                say(f"clew serve: {name}: {decision.verdict}: {decision.reason}")
+            for name in server.routes:
+                if name not in monitors:
+                    monitors[name] = Monitor(workspace, name)
+                for message in monitors[name].advance(now):
+                    say(f"clew serve: {name}: alert: {message}")
+
+        server.on_advance = on_advance
+        run_server(server, host=host, port=port, token=token)
+
+
+@outcome.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(help="A JSON file: one outcome, or a list (as POST /outcomes takes them).")],
+    as_json: Json = False,
+) -> None:
+    """Journal outcomes from a file, without a server."""
+    import os
+
+    from clew.catalog import now
+    from clew.errors import NotFoundError
+    from clew.serving.journal import Journal
+    from clew.serving.requests import outcomes
+
+    if not file.is_file():
+        raise NotFoundError(f"there is no file {file}")
+    with session() as workspace:
+        found = outcomes(file.read_bytes(), now(), source=str(file))
+        with Journal(workspace.journal, f"outcomes-{os.getpid()}") as journal:
+            journal.append(found).result()
+    emit({"recorded": len(found)}, as_json, lambda: f"recorded {len(found)} outcomes")

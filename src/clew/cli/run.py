@@ -1,0 +1,145 @@
+"""`clew run` and `clew runs`: pipelines and what became of them."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clew.cli._shared import Json, OccurredAt, Settings, emit, parse_moment, parse_settings, say, session, table
+
+if TYPE_CHECKING:
+    from clew.pipelines import RunResult
+
+runs = typer.Typer(help="Runs that were.", no_args_is_help=True, rich_markup_mode=None)
+_MARKS = {"ran": "ran     ", "cached": "cached  ", "failed": "FAILED  ", "skipped": "skipped "}
+
+
+def run(
+    target: Annotated[str, typer.Argument(metavar="FILE.py[:PIPELINE]", help="The pipeline.")],
+    settings: Settings = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the steps, and run nothing.")] = False,
+    occurred_at: OccurredAt = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline; steps that ran before on the same data, code and parameters are taken from the cache."""
+    from clew import pipelines
+    from clew.errors import RefusedError
+
+    with session() as workspace:
+        pipeline, path = pipelines.load(target)
+        parameters = parse_settings(settings)
+        if plan:
+            graph = pipeline.wire(pipeline.bind(parameters))
+            steps = [{"name": node.name, "after": [one.name for one in node.upstream()]} for node in graph.nodes]
+            emit(steps, as_json, lambda: table(steps, ("name", "after"), empty="no step"))
+            return
+        progress = _Progress(quiet=as_json)
+        try:
+            result = pipelines.run(
+                workspace, pipeline, path, parameters, observer=progress, occurred_at=parse_moment(occurred_at)
+            )
+        finally:
+            progress.close()
+    value = {
+        "run": result.run,
+        "status": result.status,
+        "steps": [{"name": one.name, "status": one.status, "why": one.why} for one in result.steps],
+        "metrics": result.metrics,
+        "models": result.models,
+    }
+    for note in result.notes:
+        say(f"note: {note}")
+    emit(value, as_json, lambda: _words(result))
+    if result.refused:
+        raise RefusedError(f"the model was refused: {'; '.join(result.refused)}", mend="clew runs show latest")
+
+
+def _words(result: "RunResult") -> str:
+    lines = [f"run {result.run} {result.status}"]
+    lines += [f"  {name} = {value:,.4g}" for name, value in result.metrics.items()]
+    lines += [f"  registered {one}" for one in result.models]
+    return "\n".join(lines)
+
+
+class _Progress:
+    """Steps as they go, on stderr; a spinner only on a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._spinner = None
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._spinner = Console(stderr=True).status("…")
+            self._spinner.start()
+
+    def __call__(self, name: str, state: str, why: str) -> None:
+        if self._spinner is not None and state == "running":
+            self._spinner.update(f"{name} …")
+        elif not self._quiet and state in _MARKS:
+            say(f"  {_MARKS[state]}{name}" + (f"  ({why})" if why and state != "failed" else ""))
+
+    def close(self) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+
+
+@runs.command("list")
+def list_(most: Annotated[int, typer.Option(help="How many.")] = 50, as_json: Json = False) -> None:
+    """The newest runs."""
+    from clew.pipelines.alive import mark_interrupted
+    from clew.pipelines.history import list_runs
+    from clew.workspace import open_folder
+
+    with open_folder() as workspace:
+        mark_interrupted(workspace)
+        found = list_runs(workspace, most=most)
+    columns = ("run", "name", "state", "started", "seconds", "models")
+    emit(found, as_json, lambda: table(found, columns, empty="nothing has run yet: clew run FILE.py"))
+
+
+@runs.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id, six characters of it, or latest.")], as_json: Json = False
+) -> None:
+    """One run: data, code, parameters, environment, steps, metrics, models."""
+    from clew.pipelines.history import show as show_run
+    from clew.workspace import open_folder
+
+    with open_folder() as workspace:
+        found = show_run(workspace, run)
+    emit(found, as_json, lambda: _show(found))
+
+
+def _show(found: dict) -> str:  # type: ignore[type-arg]
+    lines = [f"run {found['run']}  {found['name']}  {found['status']}  by {found['by']}  {found['provenance']}"]
+    lines += [f"  read {one['snapshot']} ({one['id'][:13]}…) as {one['role']}" for one in found["inputs"]]
+    lines += [f"  {name} = {value}" for name, value in found["parameters"].items()]
+    lines += [f"  {_MARKS.get(one['status'], one['status'])}{one['name']}  ({one['why']})" for one in found["steps"]]
+    lines += [f"  {name} = {value:,.4g}" for name, value in found["metrics"].items()]
+    lines += [f"  registered {one}" for one in found["models"]]
+    if found["error"]:
+        lines.append(found["error"])
+    return "\n".join(lines)
+
+
+@runs.command()
+def compare(first: str, second: str, as_json: Json = False) -> None:
+    """What differs between two runs."""
+    from clew.pipelines.history import compare as compare_runs
+    from clew.workspace import open_folder
+
+    with open_folder() as workspace:
+        found = compare_runs(workspace, first, second)
+    emit(found, as_json, lambda: "\n".join(f"{name}: {value}" for name, value in found.items()))
+
+
+@runs.command()
+def explain(run: str, step: str, as_json: Json = False) -> None:
+    """Why a step ran, or didn't."""
+    from clew.pipelines.history import explain as explain_step
+    from clew.workspace import open_folder
+
+    with open_folder() as workspace:
+        found = explain_step(workspace, run, step)
+    emit(found, as_json, lambda: f"{found['step']}: {found['status']}, {found['why']}")

@@ -1,0 +1,170 @@
+"""A snapshot: one immutable version of a dataset."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import sqlalchemy as sa
+
+from clew.catalog.tables import data
+from clew.data import rope
+from clew.errors import IntegrityError, UsageError
+from clew.references import Versions
+from clew.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_s, _c, _d = data.snapshots.c, data.contents.c, data.datasets.c
+
+VERSIONS = Versions(
+    kind="dataset",
+    owners=data.datasets,
+    query=sa.select(
+        data.snapshots,
+        _c.content_id,
+        _c.kind,
+        _c.rows,
+        _c.schema,
+        _c.manifest,
+        _c.erased_rows,
+        _d.name.label("dataset"),
+        _d.key_columns,
+        _d.subject_column,
+    ).select_from(
+        data.snapshots.join(data.contents, _s.content_pk == _c.id).join(data.datasets, _s.dataset_id == _d.id)
+    ),
+    owner_id=_s.dataset_id,
+    row_id=_s.id,
+    version=_s.version,
+    occurred_at=_s.occurred_at,
+    content_id=_c.content_id,
+    listing="clew data list",
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One immutable version of a dataset; its rows are read when they are asked for."""
+
+    workspace: Workspace
+    id: str
+    dataset: str
+    version: int
+    content_id: str
+    content_pk: str
+    kind: str
+    rows: int | None
+    schema: list[list[str]] | None
+    manifest: str | None
+    new_bytes: int
+    key_columns: tuple[str, ...]
+    subject_column: str | None
+    occurred_at: datetime
+    recorded_at: datetime
+
+    @property
+    def reference(self) -> str:
+        """Such as `house-sales@3`."""
+        return f"{self.dataset}@{self.version}"
+
+    def extents(self) -> list[rope.Extent]:
+        """The extents of the table, in order of its rows."""
+        if self.kind != "table":
+            raise UsageError(f"{self.reference} is a folder of files, not a table", mend="use .files()")
+        groups = data.column_groups
+        found = self.workspace.catalog.rows(
+            sa.select(groups).where(groups.c.content_pk == self.content_pk).order_by(groups.c.ordinal)
+        )
+        if len(found) != 1:
+            raise IntegrityError(f"{self.reference} has {len(found)} column groups", mend="clew data verify")
+        return rope.decode(self.workspace.objects.get(found[0].rope))
+
+    def scan(self) -> pl.LazyFrame:
+        """The rows, lazily, in their order; polars pushes projections and filters down to the fragments."""
+        return rope.scan(self.workspace.objects, self.extents(), self._empty())
+
+    def _empty(self) -> pl.DataFrame:
+        if self.manifest is None:
+            raise IntegrityError(f"{self.reference} has no schema", mend="clew data verify")
+        return pl.read_ipc(self.workspace.objects.get(self.manifest))
+
+    def collect(self) -> pl.DataFrame:
+        """All rows, in memory."""
+        return self.scan().collect()
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as an Arrow table."""
+        return self.collect().to_arrow()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """All rows as a pandas frame; needs pandas."""
+        return self.collect().to_pandas()
+
+    def files(self) -> dict[str, str]:
+        """The files of a folder: relative path → SHA-256."""
+        if self.kind != "files" or self.manifest is None:
+            raise UsageError(f"{self.reference} is a table, not a folder of files", mend="use .scan()")
+        listing: dict[str, str] = json.loads(self.workspace.objects.get(self.manifest))["files"]
+        return listing
+
+    def open(self, path: str) -> Path:
+        """A local file that holds one file of a folder, to be read only."""
+        return self.workspace.objects.open_path(self.files()[path])
+
+    def __iter__(self) -> Iterator[Any]:
+        raise UsageError("a snapshot is not iterated", mend="use .scan(), .collect() or .files()")
+
+
+def from_row(workspace: Workspace, row: sa.Row[Any]) -> Snapshot:
+    """A snapshot from a row of `VERSIONS.query`."""
+    return Snapshot(
+        workspace=workspace,
+        id=str(row.id),
+        dataset=row.dataset,
+        version=int(row.version),
+        content_id=row.content_id,
+        content_pk=str(row.content_pk),
+        kind=row.kind,
+        rows=row.rows,
+        schema=row.schema,
+        manifest=row.manifest,
+        new_bytes=int(row.new_bytes),
+        key_columns=tuple(row.key_columns or ()),
+        subject_column=row.subject_column,
+        occurred_at=row.occurred_at,
+        recorded_at=row.recorded_at,
+    )
+
+
+def find(workspace: Workspace, reference: str) -> Snapshot:
+    """The snapshot that a reference names. Raises NotFoundError, UsageError."""
+    return from_row(workspace, VERSIONS.resolve(workspace.catalog, reference))
+
+
+def latest(workspace: Workspace, dataset_id: str) -> Snapshot | None:
+    """The newest snapshot of a dataset, or None."""
+    query = VERSIONS.query.where(_s.dataset_id == dataset_id).order_by(_s.version.desc()).limit(1)
+    row = workspace.catalog.first(query)
+    return None if row is None else from_row(workspace, row)
+
+
+def by_id(workspace: Workspace, snapshot_id: str) -> Snapshot:
+    """The snapshot with this key."""
+    row = workspace.catalog.first(VERSIONS.query.where(_s.id == snapshot_id))
+    if row is None:
+        raise IntegrityError(f"snapshot {snapshot_id} is gone from the catalog", mend="clew data verify")
+    return from_row(workspace, row)
+
+
+def all_of(workspace: Workspace, dataset: str | None = None) -> list[Snapshot]:
+    """All snapshots, of one dataset or of all, the newest first."""
+    query = VERSIONS.query.order_by(_d.name, _s.version.desc())
+    if dataset is not None:
+        query = query.where(_d.name == dataset)
+    return [from_row(workspace, row) for row in workspace.catalog.rows(query)]

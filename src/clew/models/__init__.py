@@ -1,0 +1,49 @@
+"""Models: packaged with their code, registered with what made them, restored and rebuilt."""
+
+from typing import TYPE_CHECKING
+
+from clew._lazy import lazy
+
+if TYPE_CHECKING:
+    from clew.models.criteria import Criterion, at_least, at_most, better
+    from clew.models.evaluation import Evaluation, by_slice, regression
+    from clew.models.model import Model
+    from clew.models._register import register
+    from clew.models.registry import ModelVersion, all_versions, by_id, find, move_alias
+
+__all__ = [
+    "Criterion",
+    "Evaluation",
+    "Model",
+    "ModelVersion",
+    "all_versions",
+    "at_least",
+    "at_most",
+    "better",
+    "by_id",
+    "by_slice",
+    "find",
+    "move_alias",
+    "register",
+    "regression",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "Criterion": "clew.models.criteria",
+        "Evaluation": "clew.models.evaluation",
+        "Model": "clew.models.model",
+        "ModelVersion": "clew.models.registry",
+        "all_versions": "clew.models.registry",
+        "at_least": "clew.models.criteria",
+        "at_most": "clew.models.criteria",
+        "better": "clew.models.criteria",
+        "by_id": "clew.models.registry",
+        "by_slice": "clew.models.evaluation",
+        "find": "clew.models.registry",
+        "move_alias": "clew.models.registry",
+        "register": "clew.models._register",
+        "regression": "clew.models.evaluation",
+    },
+)

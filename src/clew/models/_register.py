@@ -1,0 +1,151 @@
+"""Registering a model: judged by the criteria that were declared before it was trained, with all it came from."""
+
+import functools
+import hashlib
+import inspect
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from clew.catalog.commands import EvaluationSpec, InputSpec, RegisterModel
+from clew.errors import UsageError
+from clew.models.evaluation import Evaluation, loss_summary
+from clew.models.model import Model
+from clew.models.signature import Signature
+from clew.pipelines import RunContext, Step, values
+from clew.pipelines.values import Stored
+from clew.stats import freeze_reference
+
+_SEED = 20  # which reference rows choose the bins; any fixed number serves
+_BINS = 32
+
+
+class _DriverStep(Step[..., Any]):
+    in_driver = True
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """What the caller hands over: the run itself comes first, and from the engine."""
+        whole = inspect.signature(self.function)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+
+def register(
+    name: str,
+    *,
+    model: Model,
+    evaluation: Evaluation,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    target: str,
+) -> None:
+    """Register a version of a model at the end of a pipeline.
+
+    The version is accepted when it meets the pipeline's criteria; a refused one is kept, and says why. Everything
+    it came from is registered in the same transaction. When nothing differs from the newest version, that stays.
+
+    Args:
+        name: the model, such as "house-price".
+        model: what a training step gave.
+        evaluation: what an evaluating step gave.
+        train: the rows that it was trained on; live inputs will be compared with them.
+        test: the rows that it was tested on; its predictions on them are kept as proof for a rebuild.
+        target: the column of `test` that holds the truth.
+    """
+    _DriverStep(_register, name=f"register {name}")(
+        model_name=name, model=model, evaluation=evaluation, train=train, test=test, target=target
+    )
+
+
+def _register(
+    context: RunContext, *, model_name: str, model: Stored, evaluation: Stored, train: Stored, test: Stored, target: str
+) -> tuple[str, str]:
+    for label, value, kind in (("model", model, "model"), ("train", train, "table"), ("test", test, "table")):
+        if getattr(value, "spec", None) is None or value.spec.kind != kind:
+            raise UsageError(f"clew.register: {label} must be a {kind} that a step gave", mend="hand over its result")
+    objects = context.workspace.objects
+    judged: Evaluation = evaluation.load(objects, Evaluation)
+    packaged: Model = model.load(objects, Model)
+    test_rows: pl.DataFrame = test.load(objects, pl.DataFrame)
+    train_rows: pl.DataFrame = train.load(objects, pl.DataFrame)
+    if target not in test_rows.columns:
+        raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
+    predictions = packaged.predict(test_rows)
+    losses = np.abs(predictions - test_rows[target].to_numpy())
+    profile = {
+        "target": target,
+        "inputs": _profiles(packaged.signature, train_rows),
+        "prediction": freeze_reference(predictions, _SEED, count=_BINS)[1].to_dict(),
+        "loss": loss_summary(losses),
+    }
+    verdicts = [criterion.judge(judged.metrics) for criterion in context.criteria]
+    broken = [verdict for verdict in verdicts if not verdict["met"]]
+    refused = "; ".join(f"{v['criterion']}: it is {v['value']:g}, the limit {v['limit']:g}" for v in broken)
+    answer = context.workspace.catalog.execute(
+        RegisterModel(
+            model=model_name,
+            run_id=context.run_id,
+            artifact=model.spec,
+            identity=_identity(context, model, evaluation, verdicts),
+            provenance="recorded",
+            signature=packaged_signature(packaged),
+            metrics=judged.metrics,
+            verdicts=verdicts,
+            refused_because=refused or None,
+            inputs=[
+                *(InputSpec(role=role, snapshot_id=snapshot.id) for role, snapshot in context.snapshots.items()),
+                InputSpec(role="train", artifact=train.spec),
+                InputSpec(role="test", artifact=test.spec),
+            ],
+            evaluations=[
+                EvaluationSpec(
+                    name="test",
+                    metrics=judged.metrics,
+                    slices=judged.slices,
+                    test=test.spec,
+                    predictions=values.store(objects, pl.DataFrame({"prediction": predictions})).spec,
+                    profile=values.store(objects, profile).spec,
+                )
+            ],
+            occurred_at=context.occurred_at,
+        )
+    )
+    reference = f"{model_name}@{answer['version']}"
+    context.result.models.append(reference)
+    context.result.metrics.update(judged.metrics)
+    if refused:
+        context.result.refused.append(f"{reference}: {refused}")
+        return "ran", f"{reference} was refused: {refused}"
+    return ("ran", f"registered {reference}") if answer["changed"] else ("cached", f"it is {reference}, unchanged")
+
+
+def _profiles(signature: Signature, train: pl.DataFrame) -> dict[str, Any]:
+    """What live inputs are compared with; dates are left out, since time moves on by itself."""
+    rows = signature.select(train)
+    return {
+        field.name: freeze_reference(rows[field.name].to_numpy(), _SEED, count=_BINS)[1].to_dict()
+        for field in signature.inputs
+        if field.kind not in ("date", "datetime")
+    }
+
+
+def packaged_signature(model: Model) -> Any:
+    """The signature as JSON."""
+    import msgspec
+
+    return msgspec.to_builtins(model.signature)
+
+
+def _identity(context: RunContext, model: Stored, evaluation: Stored, verdicts: list[dict[str, Any]]) -> str:
+    """The same model, from the same snapshots, code and environment, judged the same."""
+    parts = [
+        model.spec.content_id,
+        evaluation.spec.content_id,
+        verdicts,
+        sorted((role, snapshot.content_id) for role, snapshot in context.snapshots.items()),
+        context.code.content_id,
+        context.environment_id,
+    ]
+    return f"i1:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"

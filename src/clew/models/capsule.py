@@ -1,0 +1,139 @@
+"""A capsule: the code of one model version, importable beside the code of others in one process.
+
+Two versions of a model often bring two versions of a module of one name. Each capsule has modules of its own: its
+code runs with an `__import__` that looks into the capsule first, so `import features` means the capsule's.
+"""
+
+import builtins
+import importlib.util
+import io
+import itertools
+import pickle
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from clew.errors import IntegrityError
+
+_numbers = itertools.count(1)
+_lock = threading.RLock()
+
+
+class Capsule:
+    """Modules from files in memory.
+
+    Args:
+        files: relative path (`features.py`, `package/part.py`) → source.
+        label: what tracebacks call it, such as a content id.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], label: str) -> None:
+        self.label = label
+        self._prefix = f"clew_capsule_{next(_numbers)}"
+        self._sources: dict[str, tuple[str, bytes, bool]] = {}
+        for path, content in files.items():
+            if not path.endswith(".py"):
+                continue
+            parts = path.removesuffix(".py").split("/")
+            package = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if package else parts)
+            if name:
+                self._sources[name] = (path, content, package)
+        # Folders without an __init__.py are packages too.
+        for name in list(self._sources):
+            for parent in _parents(name):
+                self._sources.setdefault(parent, ("", b"", True))
+        self._builtins = dict(vars(builtins)) | {"__import__": self._import}
+
+    def load(self, name: str) -> ModuleType:
+        """A module of the capsule by the name that its own code uses. Raises IntegrityError, or what it raises."""
+        if name not in self._sources:
+            raise IntegrityError(f"the model's code has no module {name!r}", mend="register the model anew")
+        with _lock:
+            for parent in _parents(name):
+                self._execute(parent)
+            return self._execute(name)
+
+    def attribute(self, path: str) -> Any:
+        """What `module:qualified.name` names."""
+        module_name, _, qualified = path.partition(":")
+        value: Any = self.load(module_name)
+        for part in qualified.split("."):
+            value = getattr(value, part)
+        return value
+
+    def unpickle(self, body: bytes) -> Any:
+        """Load a pickle whose classes may be the capsule's. Only for bytes from the workspace, by content id."""
+        capsule = self
+
+        class _Unpickler(pickle.Unpickler):
+            def find_class(self, module: str, name: str) -> Any:
+                if module in capsule._sources:
+                    return capsule.attribute(f"{module}:{name}")
+                return super().find_class(module, name)
+
+        return _Unpickler(io.BytesIO(body)).load()
+
+    def _execute(self, name: str) -> ModuleType:
+        unique = f"{self._prefix}.{name}"
+        loaded = sys.modules.get(unique)
+        if loaded is not None:
+            return loaded
+        path, source, package = self._sources[name]
+        module = ModuleType(unique)
+        module.__file__ = f"<{self.label}>/{path}"
+        module.__package__ = unique if package else unique.rpartition(".")[0]
+        if package:
+            module.__path__ = []
+        module.__dict__["__builtins__"] = self._builtins
+        sys.modules[unique] = module
+        try:
+            exec(compile(source, module.__file__, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the point
+        except BaseException:
+            del sys.modules[unique]
+            raise
+        parent, _, last = name.rpartition(".")
+        if parent:
+            setattr(self._execute(parent), last, module)
+        return module
+
+    def _import(
+        self,
+        name: str,
+        globals_: Mapping[str, Any] | None = None,
+        locals_: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        absolute = name
+        if level:
+            package = str((globals_ or {}).get("__package__") or self._prefix)
+            absolute = importlib.util.resolve_name("." * level + name, package)
+            absolute = absolute.removeprefix(self._prefix).lstrip(".")
+        if absolute and absolute.split(".")[0] not in self._sources and not level:
+            return builtins.__import__(name, globals_, locals_, fromlist or (), level)
+        if not fromlist:
+            module = self.load(absolute)
+            return module if level else self.load(absolute.split(".")[0])
+        if not absolute:  # from . import features
+            holder = ModuleType(self._prefix)
+            for part in fromlist:
+                setattr(holder, part, self.load(part))
+            return holder
+        module = self.load(absolute)
+        for part in fromlist:
+            if not hasattr(module, part) and f"{absolute}.{part}" in self._sources:
+                self.load(f"{absolute}.{part}")
+        return module
+
+    def close(self) -> None:
+        """Forget the modules."""
+        for name in [name for name in sys.modules if name.startswith(self._prefix + ".")]:
+            del sys.modules[name]
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts))]

@@ -1,0 +1,54 @@
+"""How a model did on its test rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics, and metrics by slice (each slice a mapping with its name, its rows and its metrics)."""
+
+    metrics: dict[str, float]
+    slices: list[dict[str, Any]] = field(default_factory=list)
+
+
+def regression(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """MAE, MAPE (share of the truth) and bias (mean of predicted − truth) of n predictions."""
+    error = np.asarray(predicted, float) - np.asarray(truth, float)
+    return {
+        "mae": float(np.abs(error).mean()),
+        "mape": float((np.abs(error) / np.abs(truth)).mean()),
+        "bias": float(error.mean()),
+    }
+
+
+def by_slice(name: str, labels: Sequence[Any], truth: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
+    """The regression metrics of each group of rows that has one label, in the labels' order."""
+    groups = np.asarray([str(label) for label in labels])
+    found = []
+    for label in sorted(set(groups.tolist()), key=_natural):
+        rows = groups == label
+        found.append(
+            {"slice": name, "value": label, "rows": int(rows.sum()), **regression(truth[rows], predicted[rows])}
+        )
+    return found
+
+
+def _natural(label: str) -> tuple[float, str]:
+    head = "".join(character for character in label.split("–", maxsplit=1)[0] if character.isdigit())
+    return (float(head) if head else math.inf, label)
+
+
+def loss_summary(losses: np.ndarray) -> Mapping[str, float]:
+    """Mean, standard deviation, quantiles and count of the losses on test rows: what a rollout's cap comes from."""
+    quantiles = np.quantile(losses, [0.5, 0.9, 0.99, 1.0])
+    return {
+        "count": len(losses),
+        "mean": float(losses.mean()),
+        "sd": float(losses.std(ddof=1)) if len(losses) > 1 else 0.0,
+        **{name: float(value) for name, value in zip(("p50", "p90", "p99", "max"), quantiles, strict=True)},
+    }

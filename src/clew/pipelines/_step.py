@@ -1,0 +1,119 @@
+"""Steps: plain functions that a pipeline wires, and that are cached by what they depend on."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from clew.errors import UsageError
+from clew.pipelines.graph import DatasetInput, Handle, current
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Step(Generic[P, R]):
+    """A step: still callable as the function it is; inside a pipeline its calls are wired instead."""
+
+    in_driver = False  # a step of clew's own, which needs the run itself (registering a model)
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        cache: bool = True,
+        files: Sequence[str] = (),
+        env: Sequence[str] = (),
+    ) -> None:
+        if not callable(function):
+            raise UsageError(f"{function!r} is no function", mend="put @clew.step above a plain function")
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name or str(getattr(function, "__name__", "step"))
+        self.cache = cache
+        self.files = tuple(files)
+        self.env = tuple(env)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function; or, while a pipeline is wired, give a handle to what it will give."""
+        graph = current()
+        if graph is None:
+            return self.function(*args, **kwargs)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UsageError(f"step {self.name} ({self.source}) is called wrongly: {error}") from error
+        bound.apply_defaults()
+        outputs = self.outputs
+        node = graph.add(self, dict(bound.arguments), outputs)
+        handles = tuple(Handle(node, name) for name in outputs)
+        return typing.cast("R", handles if len(handles) > 1 else handles[0])
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """The function's signature."""
+        return inspect.signature(self.function)
+
+    @functools.cached_property
+    def hints(self) -> dict[str, Any]:
+        """The function's type hints, resolved."""
+        try:
+            return typing.get_type_hints(self.function)
+        except NameError as error:
+            raise UsageError(f"step {self.name} ({self.source}): a type hint can't be resolved: {error}") from error
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs: one, or as many as the tuple that the return hint names."""
+        hint = self.hints.get("return")
+        arguments = typing.get_args(hint)
+        if typing.get_origin(hint) is tuple and arguments and arguments[-1] is not Ellipsis:
+            return tuple(str(number) for number in range(len(arguments)))
+        return ("result",)
+
+    @property
+    def source(self) -> str:
+        """File and line of the function."""
+        code = inspect.unwrap(self.function).__code__
+        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *, name: str | None = None, cache: bool = True, files: Sequence[str] = (), env: Sequence[str] = ()
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    cache: bool = True,
+    files: Sequence[str] = (),
+    env: Sequence[str] = (),
+) -> Any:
+    """Make a plain function a step.
+
+    Args:
+        function: the function; its type hints say how inputs are handed to it (polars, pandas or Arrow tables,
+            `clew.Model`, dataclasses, numpy arrays, plain values).
+        name: how the step is called; the function's name, if not given.
+        cache: False runs it every time.
+        files: files that it reads by itself, relative to the pipeline's folder; their content is part of its key.
+        env: environment variables that it reads; their values are part of its key (hashed).
+    """
+    if function is not None:
+        return Step(function)
+    return lambda wrapped: Step(wrapped, name=name, cache=cache, files=files, env=env)
+
+
+def dataset(reference: str) -> Any:
+    """A snapshot as an input of a pipeline: `clew.dataset("house-sales@latest")`.
+
+    As the default of a pipeline's parameter it can be set from outside: `--set sales=house-sales@3`.
+    """
+    return DatasetInput(reference)

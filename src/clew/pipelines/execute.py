@@ -1,0 +1,434 @@
+"""Executing a pipeline: every step cached or run, every finished one journalled, so that the cache is the resume."""
+
+import contextlib
+import io
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from clew.catalog import now
+from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, ForgetStep, StartRun
+from clew.catalog.tables import builds
+from clew.data import Snapshot
+from clew.data import find as find_snapshot
+from clew.errors import ClewError, IntegrityError, NotFoundError, StepError, UsageError
+from clew.pipelines import alive, environment, keys, project, values, watch
+from clew.pipelines._pipeline import Pipeline
+from clew.pipelines.graph import DatasetInput, Graph, Handle, Node
+from clew.pipelines.values import Stored
+from clew.workspace import Workspace
+
+Observer = Callable[[str, str, str], None]
+"""Told of each step: its name, its state (running, ran, cached, failed, skipped), and why."""
+
+
+@dataclass
+class StepResult:
+    """What became of a step."""
+
+    name: str
+    status: str
+    why: str
+
+
+@dataclass
+class RunResult:
+    """What became of a run."""
+
+    run: str
+    status: str
+    steps: list[StepResult] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RunContext:
+    """What a step of clew's own may use: the workspace, the run, and what stands behind each handle."""
+
+    workspace: Workspace
+    run_id: str
+    criteria: tuple[Any, ...]
+    code: project.Project
+    environment_id: str
+    snapshots: dict[str, Snapshot]
+    occurred_at: datetime
+    result: RunResult
+
+
+@dataclass
+class _Run:
+    name: str
+    workspace: Workspace
+    graph: Graph
+    context: RunContext
+    observer: Observer
+    stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
+    unseen: list[str] = field(default_factory=list)
+
+
+def run(
+    workspace: Workspace,
+    pipeline: Pipeline,
+    entry: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    observer: Observer = lambda _name, _state, _why: None,
+    occurred_at: datetime | None = None,
+) -> RunResult:
+    """Run a pipeline; what has run before with the same key is taken from the cache.
+
+    Args:
+        workspace: where data come from and results go to.
+        pipeline: the pipeline.
+        entry: its file.
+        settings: parameters that differ from their defaults.
+        observer: told of each step.
+        occurred_at: when this run is, in the world; the clock's time, if not given.
+
+    Raises:
+        UsageError, NotFoundError: something is wrong before anything ran.
+        StepError: a step raised; its traceback is in the message, the run is kept as failed.
+    """
+    parameters = pipeline.bind(settings or {})
+    graph = pipeline.wire(parameters)
+    snapshots = _resolve(workspace, parameters, graph)
+    code = project.capture(entry)
+    env = environment.current()
+    alive.mark_interrupted(workspace)
+    run_id = workspace.catalog.execute(
+        StartRun(
+            name=pipeline.name,
+            pipeline=pipeline.name,
+            entry=code.entry,
+            provenance="recorded",
+            code_id=project.record(workspace, code),
+            environment_id=environment.record(workspace, env),
+            parameters={
+                name: value.reference if isinstance(value, DatasetInput) else msgspec.to_builtins(value)
+                for name, value in parameters.items()
+            },
+            criteria=[criterion.describe() for criterion in pipeline.accept],
+            inputs={
+                role: (source.reference, snapshots[role].id) for role, source in _inputs(parameters, graph).items()
+            },
+            occurred_at=occurred_at or now(),
+        )
+    )
+    result = RunResult(run_id, "running")
+    context = RunContext(
+        workspace,
+        run_id,
+        pipeline.accept,
+        code,
+        env.content_id,
+        snapshots,
+        occurred_at or now(),
+        result,
+    )
+    this = _Run(pipeline.name, workspace, graph, context, observer, unseen=watch.unseen_readers(code))
+    with alive.holding(workspace, run_id):
+        _run_all(this)
+    return result
+
+
+def _run_all(this: _Run) -> None:
+    result, catalog = this.context.result, this.workspace.catalog
+    try:
+        for ordinal, node in enumerate(this.graph.nodes):
+            _run_node(this, ordinal, node)
+    except KeyboardInterrupt:
+        catalog.execute(EndRun(run_id=result.run, state="cancelled", error="cancelled by Ctrl-C"))
+        raise
+    except ClewError as error:
+        _skip_rest(this)
+        result.status = "failed"
+        catalog.execute(EndRun(run_id=result.run, state="failed", error=error.message, metrics=result.metrics))
+        raise
+    result.status = "done"
+    catalog.execute(EndRun(run_id=result.run, state="done", metrics=result.metrics))
+
+
+def _inputs(parameters: Mapping[str, Any], graph: Graph) -> dict[str, DatasetInput]:
+    """Every dataset of the run by its role: the parameter's name, or the reference itself."""
+    found = {name: value for name, value in parameters.items() if isinstance(value, DatasetInput)}
+    for node in graph.nodes:
+        for source in node.datasets():
+            found.setdefault(source.role or source.reference, source)
+    return found
+
+
+def _resolve(workspace: Workspace, parameters: Mapping[str, Any], graph: Graph) -> dict[str, Snapshot]:
+    return {role: find_snapshot(workspace, source.reference) for role, source in _inputs(parameters, graph).items()}
+
+
+def _run_node(this: _Run, ordinal: int, node: Node) -> None:
+    started = now()
+    if node.step.in_driver:
+        _run_in_driver(this, ordinal, node, started)
+        return
+    inputs, constants = _arguments(this, node)
+    of = keys.parts(
+        node,
+        this.context.code,
+        this.context.environment_id,
+        {name: _content_id(value) for name, value in inputs.items()},
+        constants,
+    )
+    key = keys.key(of)
+    cacheable = node.step.cache and not this.unseen
+    found = _from_cache(this, node, key) if cacheable else None
+    if found is not None:
+        _finish(this, ordinal, node, "cached", key, of, "nothing that it depends on changed", started, inputs, found)
+        return
+    why = _why(this, node, of)
+    this.observer(node.name, "running", why)
+    log = io.StringIO()
+    watched = watch.Watch(this.context.code, _allowed(this, node), node.step.env)
+    try:
+        arguments = _load_arguments(this, node)
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), watch.watching(watched):
+            value = node.step.function(**_call(node, arguments))
+        outputs = _store_outputs(this, node, value)
+    except (ClewError, Exception) as error:  # noqa: BLE001 - the user's own code may raise anything
+        _failed(this, ordinal, node, key, of, error, log.getvalue(), started, inputs)
+    if watched.reads and cacheable:
+        what = "; ".join(
+            f"it reads {read}, which it doesn't declare (mend: {mend})" for read, mend in watched.reads.items()
+        )
+        why, cacheable = f"{why}; not cached, since {what}", False
+    elif this.unseen:
+        why = (
+            f"{why}; not cached, since {', '.join(this.unseen)} may read without being seen (import the module instead)"
+        )
+    _finish(this, ordinal, node, "ran", key if cacheable else None, of, why, started, inputs, outputs, log.getvalue())
+
+
+def _allowed(this: _Run, node: Node) -> tuple[Path, ...]:
+    root = this.context.code.root
+    return (this.workspace.folder, *((root / name).resolve() for name in node.step.files))
+
+
+def _run_in_driver(this: _Run, ordinal: int, node: Node, started: datetime) -> None:
+    """A step of clew's own: it is handed what is stored, not what is loaded."""
+    this.observer(node.name, "running", "")
+    arguments = {
+        name: this.stored[value.node, value.output] if isinstance(value, Handle) else value
+        for name, value in node.arguments.items()
+    }
+    inputs = {name: value for name, value in arguments.items() if isinstance(value, Stored)}
+    try:
+        status, why = node.step.function(this.context, **arguments)
+    except ClewError as error:
+        _failed(this, ordinal, node, None, None, error, "", started, inputs)
+    _finish(this, ordinal, node, status, None, None, why, started, inputs, {})
+
+
+def _arguments(this: _Run, node: Node) -> tuple[dict[str, Stored | Snapshot], dict[str, Any]]:
+    """What is handed over by content, and the plain values."""
+    inputs: dict[str, Stored | Snapshot] = {}
+    constants = {}
+    for name, value in node.arguments.items():
+        if isinstance(value, Handle):
+            inputs[name] = this.stored[value.node, value.output]
+        elif isinstance(value, DatasetInput):
+            inputs[name] = this.context.snapshots[value.role or value.reference]
+        elif isinstance(value, list | tuple) and any(isinstance(one, Handle | DatasetInput) for one in value):
+            for number, one in enumerate(value):
+                if not isinstance(one, Handle):
+                    raise UsageError(
+                        f"step {node.name} ({node.where}): {name!r} mixes results of steps with other values",
+                        mend="hand over a list of results alone",
+                    )
+                inputs[f"{name}[{number}]"] = this.stored[one.node, one.output]
+        else:
+            constants[name] = value
+    return inputs, constants
+
+
+def _load_arguments(this: _Run, node: Node) -> dict[str, Any]:
+    objects, loaded = this.workspace.objects, {}
+    for name, value in node.arguments.items():
+        hint = node.step.hints.get(name)
+        if isinstance(value, Handle):
+            loaded[name] = this.stored[value.node, value.output].load(objects, hint)
+        elif isinstance(value, DatasetInput):
+            loaded[name] = values.from_snapshot(this.context.snapshots[value.role or value.reference], hint)
+        elif isinstance(value, list | tuple) and any(isinstance(one, Handle) for one in value):
+            loaded[name] = [this.stored[one.node, one.output].load(objects) for one in value]
+        else:
+            loaded[name] = value
+    return loaded
+
+
+def _call(node: Node, loaded: dict[str, Any]) -> dict[str, Any]:
+    for parameter in node.step.signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return {k: v for k, v in loaded.items() if k != parameter.name} | dict(loaded.get(parameter.name, {}))
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            raise UsageError(f"step {node.name}: *args and positional-only parameters can't be recorded by name")
+    return dict(loaded)
+
+
+def _store_outputs(this: _Run, node: Node, value: Any) -> dict[str, Stored]:
+    given = (value,) if node.outputs == ("result",) else value
+    if not isinstance(given, tuple) or len(given) != len(node.outputs):
+        raise UsageError(
+            f"step {node.name} gave {len(given) if isinstance(given, tuple) else 1} values, "
+            f"and its hint names {len(node.outputs)}"
+        )
+    objects = this.workspace.objects
+    return {name: values.store(objects, one) for name, one in zip(node.outputs, given, strict=True)}
+
+
+def _content_id(value: Stored | Snapshot) -> str:
+    return value.content_id if isinstance(value, Snapshot) else value.spec.content_id
+
+
+def _from_cache(this: _Run, node: Node, key: str) -> dict[str, Stored] | None:
+    """What this key gave before, when all of it is still there and whole."""
+    a, s = builds.artifacts.c, builds.step_artifacts.c
+    rows = this.workspace.catalog.rows(
+        sa.select(s.name, a.kind, a.content_id, a.digest, a.bytes, a.rows, a.state)
+        .select_from(builds.step_cache)
+        .join(builds.step_artifacts, s.step_id == builds.step_cache.c.step_id)
+        .join(builds.artifacts, a.id == s.artifact_id)
+        .where(builds.step_cache.c.cache_key == key, s.direction == "out")
+    )
+    if {row.name for row in rows} != set(node.outputs):
+        return None
+    objects = this.workspace.objects
+    for row in rows:
+        damage = None if row.state == "live" else f"{row.state}"
+        try:
+            objects.verify(row.digest)
+        except (NotFoundError, IntegrityError) as error:
+            damage = error.message
+        if damage is not None:
+            this.context.result.notes.append(f"{node.name}: what was cached can't be used ({damage}); it runs again")
+            this.workspace.catalog.execute(ForgetStep(cache_key=key, reason=damage))
+            if damage != row.state and objects.exists(row.digest):
+                objects.delete(row.digest)
+            return None
+    return {
+        row.name: Stored(
+            ArtifactSpec(
+                kind=row.kind, content_id=row.content_id, digest=row.digest, bytes=int(row.bytes), rows=row.rows
+            )
+        )
+        for row in rows
+    }
+
+
+def _why(this: _Run, node: Node, of: Mapping[str, Any]) -> str:
+    """Why a step isn't cached, in words: what changed since it last ran."""
+    if not node.step.cache:
+        return "it is declared cache=False"
+    s, r = builds.steps.c, builds.runs.c
+    last = this.workspace.catalog.first(
+        sa.select(s.key_parts)
+        .join(builds.runs, r.id == s.run_id)
+        .where(s.name == node.name, r.name == this.name, s.state.in_(("ran", "cached")), s.key_parts.is_not(None))
+        .order_by(s.recorded_at.desc())
+        .limit(1)
+    )
+    if last is None:
+        return "it has not run before"
+    changed = keys.difference(last.key_parts, of)
+    return "; ".join(changed) if changed else "it was not cached before"
+
+
+def _finish(
+    this: _Run,
+    ordinal: int,
+    node: Node,
+    status: Any,
+    key: str | None,
+    of: Any,
+    why: str,
+    started: datetime,
+    inputs: Mapping[str, Stored | Snapshot],
+    outputs: Mapping[str, Stored],
+    log: str = "",
+) -> None:
+    for name, stored in outputs.items():
+        this.stored[node, name] = stored
+    this.workspace.catalog.execute(
+        FinishStep(
+            run_id=this.context.run_id,
+            ordinal=ordinal,
+            name=node.name,
+            state=status,
+            cache_key=key,
+            key_parts=of,
+            why=why,
+            log=this.workspace.objects.put(log.encode()).digest if log else None,
+            inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
+            outputs={name: value.spec for name, value in outputs.items()},
+            started_at=started,
+        )
+    )
+    this.context.result.steps.append(StepResult(node.name, status, why))
+    this.observer(node.name, status, why)
+
+
+def _failed(
+    this: _Run,
+    ordinal: int,
+    node: Node,
+    key: str | None,
+    of: Any,
+    error: BaseException,
+    log: str,
+    started: datetime,
+    inputs: Mapping[str, Stored | Snapshot],
+) -> Any:
+    """Keep the failure, and raise it with the user's own traceback first."""
+    own = isinstance(error, ClewError)
+    text = str(error) if own else _users_traceback(error)
+    this.workspace.catalog.execute(
+        FinishStep(
+            run_id=this.context.run_id,
+            ordinal=ordinal,
+            name=node.name,
+            state="failed",
+            cache_key=key,
+            key_parts=of,
+            why="it raised",
+            error=text,
+            log=this.workspace.objects.put(log.encode()).digest if log else None,
+            inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
+            started_at=started,
+        )
+    )
+    this.context.result.steps.append(StepResult(node.name, "failed", "it raised"))
+    this.observer(node.name, "failed", text)
+    if own:
+        raise error
+    raise StepError(
+        f"{text}step {node.name} ({node.step.source}) raised {type(error).__name__}",
+        mend="mend the step and run again: finished steps are taken from the cache",
+    ) from error
+
+
+def _users_traceback(error: BaseException) -> str:
+    """The traceback from the first frame that isn't clew's."""
+    trace = error.__traceback__
+    here = str(Path(__file__).parent)
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _skip_rest(this: _Run) -> None:
+    done = len(this.context.result.steps)
+    for ordinal, node in enumerate(this.graph.nodes[done:], start=done):
+        _finish(this, ordinal, node, "skipped", None, None, "a step before it failed", now(), {}, {})

@@ -1,0 +1,161 @@
+"""Runs that were: listed, shown, compared, explained."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from clew.catalog.tables import builds, data, governance, models
+from clew.errors import NotFoundError, UsageError
+from clew.workspace import Workspace
+
+_r = builds.runs.c
+
+
+def list_runs(workspace: Workspace, *, most: int = 50) -> list[dict[str, Any]]:
+    """The newest runs."""
+    rows = workspace.catalog.rows(
+        sa.select(_r.id, _r.name, _r.state, _r.provenance, _r.recorded_at, _r.ended_at)
+        .order_by(_r.id.desc())
+        .limit(most)
+    )
+    made = _models(workspace, [str(row.id) for row in rows])
+    return [
+        {
+            "run": str(row.id),
+            "name": row.name,
+            "state": row.state,
+            "provenance": row.provenance,
+            "started": row.recorded_at.isoformat(),
+            "seconds": None if row.ended_at is None else round((row.ended_at - row.recorded_at).total_seconds(), 3),
+            "models": made.get(str(row.id), []),
+        }
+        for row in rows
+    ]
+
+
+def _models(workspace: Workspace, run_ids: list[str]) -> dict[str, list[str]]:
+    rm, v, m = models.run_models.c, models.model_versions.c, models.models.c
+    found: dict[str, list[str]] = {}
+    for row in workspace.catalog.rows(
+        sa.select(rm.run_id, m.name, v.version)
+        .join(models.model_versions, v.id == rm.model_version_id)
+        .join(models.models, m.id == v.model_id)
+        .where(rm.run_id.in_(run_ids))
+        .order_by(m.name, v.version)
+    ):
+        found.setdefault(str(row.run_id), []).append(f"{row.name}@{row.version}")
+    return found
+
+
+def find_run(workspace: Workspace, run: str) -> sa.Row[Any]:
+    """A run by its id, by at least six characters of it, or "latest". Raises NotFoundError."""
+    query = sa.select(builds.runs).order_by(_r.id.desc())
+    if run == "latest":
+        row = workspace.catalog.first(query.limit(1))
+        if row is None:
+            raise NotFoundError("nothing has run yet", mend="clew run FILE.py")
+        return row
+    if len(run) < 6:
+        raise UsageError(f"{run!r} is too short for a run's id", mend="give at least six characters; clew runs list")
+    if len(run) == 36:
+        rows = workspace.catalog.rows(query.where(_r.id == run)) if _looks_like_id(run) else []
+    else:
+        rows = [row for row in workspace.catalog.rows(sa.select(_r.id)) if run in str(row.id)]
+        rows = [workspace.catalog.get(builds.runs, str(row.id)) for row in rows]
+    if len(rows) != 1:
+        raise NotFoundError(f"{len(rows) or 'no'} runs fit {run!r}", mend="clew runs list")
+    return rows[0]
+
+
+def _looks_like_id(text: str) -> bool:
+    return all(character in "0123456789abcdef-" for character in text)
+
+
+def show(workspace: Workspace, run: str) -> dict[str, Any]:
+    """One run with all that it used and made."""
+    row = find_run(workspace, run)
+    run_id = str(row.id)
+    s, i, d = builds.steps.c, builds.run_inputs.c, data.snapshots.c
+    steps = workspace.catalog.rows(sa.select(builds.steps).where(s.run_id == run_id).order_by(s.ordinal))
+    inputs = workspace.catalog.rows(
+        sa.select(i.role, i.reference, data.datasets.c.name, d.version, data.contents.c.content_id)
+        .join(data.snapshots, d.id == i.snapshot_id)
+        .join(data.datasets, data.datasets.c.id == d.dataset_id)
+        .join(data.contents, data.contents.c.id == d.content_pk)
+        .where(i.run_id == run_id)
+        .order_by(i.role)
+    )
+    x = builds.run_metrics.c
+    metrics = workspace.catalog.rows(sa.select(x.name, x.value).where(x.run_id == run_id).order_by(x.name))
+    actor = workspace.catalog.get(governance.actors, str(row.actor_id))
+    code = None if row.code_id is None else workspace.catalog.get(builds.codes, str(row.code_id))
+    environment = (
+        None if row.environment_id is None else workspace.catalog.get(builds.environments, str(row.environment_id))
+    )
+    return {
+        "run": run_id,
+        "name": row.name,
+        "status": row.state,
+        "provenance": row.provenance,
+        "entry": row.entry,
+        "by": actor.name,
+        "started": row.recorded_at.isoformat(),
+        "ended": None if row.ended_at is None else row.ended_at.isoformat(),
+        "error": row.error,
+        "parameters": row.parameters,
+        "criteria": row.criteria,
+        "inputs": [
+            {
+                "role": one.role,
+                "reference": one.reference,
+                "snapshot": f"{one.name}@{one.version}",
+                "id": one.content_id,
+            }
+            for one in inputs
+        ],
+        "code": code and {"id": code.content_id, "git_commit": code.git_commit, "git_dirty": code.git_dirty},
+        "environment": environment
+        and {"id": environment.content_id, "python": environment.python, "platform": environment.platform},
+        "steps": [{"name": one.name, "status": one.state, "why": one.why, "error": one.error} for one in steps],
+        "metrics": {one.name: float(one.value) for one in metrics},
+        "models": _models(workspace, [run_id]).get(run_id, []),
+    }
+
+
+def explain(workspace: Workspace, run: str, step: str) -> dict[str, Any]:
+    """Why a step ran or didn't, with the parts of its key."""
+    row = find_run(workspace, run)
+    s = builds.steps.c
+    found = workspace.catalog.first(sa.select(builds.steps).where(s.run_id == row.id, s.name == step))
+    if found is None:
+        names = [one.name for one in workspace.catalog.rows(sa.select(s.name).where(s.run_id == row.id))]
+        raise NotFoundError(f"that run has no step {step!r}; it has: {', '.join(names) or 'none'}")
+    return {
+        "run": str(row.id),
+        "step": step,
+        "status": found.state,
+        "why": found.why,
+        "key": found.cache_key,
+        "parts": found.key_parts,
+    }
+
+
+def compare(workspace: Workspace, first: str, second: str) -> dict[str, Any]:
+    """What differs between two runs: data, code, environment, parameters, steps, metrics."""
+    a, b = show(workspace, first), show(workspace, second)
+
+    def changes(left: dict[str, Any], right: dict[str, Any]) -> dict[str, list[Any]]:
+        names = sorted(left.keys() | right.keys())
+        return {name: [left.get(name), right.get(name)] for name in names if left.get(name) != right.get(name)}
+
+    return {
+        "runs": [a["run"], b["run"]],
+        "data": changes(
+            {one["role"]: one["snapshot"] for one in a["inputs"]}, {one["role"]: one["snapshot"] for one in b["inputs"]}
+        ),
+        "code": None if a["code"] == b["code"] else [a["code"], b["code"]],
+        "environment": None if a["environment"] == b["environment"] else [a["environment"], b["environment"]],
+        "parameters": changes(a["parameters"], b["parameters"]),
+        "metrics": changes(a["metrics"], b["metrics"]),
+        "models": [a["models"], b["models"]],
+    }

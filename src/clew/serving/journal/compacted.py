@@ -1,0 +1,151 @@
+"""Reading and writing the two Parquet files that a segment is compacted to.
+
+Predictions are sorted by id, outcomes by prediction id, in small row groups, so that looking one up reads one group of
+one file. The column `position` keeps the byte at which the record ended in the segment: a reader that was in the
+middle of it goes on where it was.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clew.errors import IntegrityError
+from clew.serving.journal.columns import (
+    OUTCOMES,
+    PREDICTIONS,
+    outcomes_from,
+    outcomes_table,
+    predictions_of,
+    predictions_table,
+    split,
+)
+from clew.serving.journal.records import Outcome, Prediction, Record
+
+_GROUP_ROWS: Final = 16_384
+_BATCH: Final = 16_384  # records that are Python objects at one time
+_PREDICTIONS: Final = "predictions.parquet"
+_OUTCOMES: Final = "outcomes.parquet"
+_REPEATING: Final = [
+    "endpoint",
+    "model_version",
+    "model_version_id",
+    "role",
+    "reason",
+    "rollout_id",
+    "entity",
+    "name",
+    "kind",
+    "value_type",
+    "source",
+]
+
+
+def write_compacted(
+    folder: Path, rows: Iterator[tuple[int, Record]], keep: Callable[[Record], bool] | None
+) -> tuple[int, int]:
+    """Write both files into an existing folder, without syncing them; returns the count of records read and written."""
+    before = 0
+    predictions, outcomes = [PREDICTIONS.empty_table()], [OUTCOMES.empty_table()]
+    while batch := list(islice(rows, _BATCH)):
+        before += len(batch)
+        first, second = split(batch if keep is None else [row for row in batch if keep(row[1])])
+        predictions.append(predictions_table(first))
+        outcomes.append(outcomes_table(second))
+    after = _write(folder / _PREDICTIONS, pa.concat_tables(predictions), "id")
+    after += _write(folder / _OUTCOMES, pa.concat_tables(outcomes), "prediction_id")
+    return before, after
+
+
+class CompactedSegment:
+    """A segment's two Parquet files, both open, so that they stay readable when a newer generation replaces them.
+
+    Raises:
+        FileNotFoundError: they were replaced or dropped.
+        IntegrityError: in opening or reading, a file is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._predictions = self._open(_PREDICTIONS)
+        try:
+            self._outcomes = self._open(_OUTCOMES)
+        except BaseException:
+            self._predictions.close()
+            raise
+
+    @property
+    def count(self) -> int:
+        """Records of both kinds."""
+        return int(self._predictions.metadata.num_rows + self._outcomes.metadata.num_rows)
+
+    def records(self, after: int) -> Iterator[tuple[int, Record]]:
+        """(position, record) of the records behind `after`, in the order in which they were appended."""
+        rest = pc.field("position") > after
+        rows: list[tuple[int, Record]] = []
+        rows += predictions_of(self._read(self._predictions.read).filter(rest))
+        rows += outcomes_from(self._read(self._outcomes.read).filter(rest))
+        rows.sort(key=lambda row: row[0])
+        yield from rows
+
+    def prediction(self, prediction_id: str) -> Prediction | None:
+        """The prediction of this id."""
+        rows = predictions_of(self._where(self._predictions, "id", prediction_id))
+        return rows[0][1] if rows else None
+
+    def outcomes(self, prediction_id: str) -> list[Outcome]:
+        """The outcomes of this prediction, in order."""
+        return [outcome for _, outcome in outcomes_from(self._where(self._outcomes, "prediction_id", prediction_id))]
+
+    def close(self) -> None:
+        """Close the files."""
+        self._predictions.close()
+        self._outcomes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, name: str) -> pq.ParquetFile:
+        path = self._folder / name
+        return self._read(lambda: pq.ParquetFile(path, page_checksum_verification=True))
+
+    def _where(self, file: pq.ParquetFile, column: str, value: str) -> pa.Table:
+        index = file.schema_arrow.get_field_index(column)
+        groups = []
+        for number in range(file.metadata.num_row_groups):
+            statistics = file.metadata.row_group(number).column(index).statistics
+            known = statistics is not None and statistics.has_min_max
+            if not known or statistics.min <= value <= statistics.max:
+                groups.append(number)
+        return self._read(lambda: file.read_row_groups(groups)).filter(pc.field(column) == value)
+
+    def _read(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            message = f"{self._folder} can't be read: {error}"
+            raise IntegrityError(message, mend="restore it from a copy, or move it out of the journal") from error
+
+
+def _write(path: Path, table: pa.Table, key: str) -> int:
+    pq.write_table(
+        table.sort_by([(key, "ascending"), ("position", "ascending")]),
+        path,
+        compression="zstd",
+        row_group_size=_GROUP_ROWS,
+        use_dictionary=[name for name in _REPEATING if name in table.schema.names],
+        write_page_checksum=True,
+    )
+    return int(table.num_rows)

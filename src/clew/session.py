@@ -1,0 +1,73 @@
+"""A session: an open workspace with everything that one does in it, for scripts and notebooks."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from clew import data, models, pipelines, thread
+from clew.data import Snapshot
+from clew.models import Model, ModelVersion
+from clew.pipelines import RunResult
+from clew.workspace import Workspace, find_root, init
+
+
+class Session(Workspace):
+    """An open workspace. Get one from `clew.open_workspace`; use it as a context manager, or close it."""
+
+    def add(
+        self,
+        name: str,
+        source: Any,
+        *,
+        key: Sequence[str] = (),
+        subject: str | None = None,
+        occurred_at: datetime | None = None,
+        message: str | None = None,
+    ) -> Snapshot:
+        """Record a table, a file or a folder as the newest version of a dataset; equal content changes nothing.
+
+        Raises RefusedError (privacy policy, contract, vanished columns), DataError, NotFoundError.
+        """
+        return data.add(self, name, source, key=key, subject=subject, occurred_at=occurred_at, message=message).snapshot
+
+    def snapshot(self, reference: str) -> Snapshot:
+        """The snapshot that a reference names: "house-sales@3", "house-sales@latest". Raises NotFoundError."""
+        return data.find(self, reference)
+
+    def run(self, file: str | os.PathLike[str], **parameters: Any) -> RunResult:
+        """Run the pipeline in a file, `FILE.py` or `FILE.py:NAME`. Raises StepError when a step raises."""
+        pipeline, path = pipelines.load(os.fspath(file))
+        return pipelines.run(self, pipeline, path, parameters)
+
+    def model(self, reference: str) -> Model:
+        """A registered model, loaded and ready to predict. Raises NotFoundError."""
+        return self.model_version(reference).load()
+
+    def model_version(self, reference: str) -> ModelVersion:
+        """A registered version, with what is recorded of it. Raises NotFoundError."""
+        return models.find(self, reference)
+
+    def why(self, prediction_id: str) -> dict[str, Any]:
+        """The thread of one prediction, back to the files its training rows came from. Raises NotFoundError."""
+        return thread.why(self, prediction_id)
+
+    def __enter__(self) -> "Session":
+        return self
+
+
+def open_workspace(url: str | os.PathLike[str] | None = None, *, create: bool = False) -> Session:
+    """Open a workspace: the folder named, `CLEW_WORKSPACE`, or the nearest `.clew/` upwards.
+
+    Args:
+        url: its folder.
+        create: make one there if there is none.
+
+    Raises NoWorkspaceError, SchemaError (run `clew upgrade`).
+    """
+    if create:
+        init(Path(str(url or ".").removeprefix("file://")))
+    session = Session(find_root(url or ("." if create else None)))
+    session.catalog.require_schema()
+    return session

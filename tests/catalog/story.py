@@ -1,0 +1,191 @@
+"""Every command at least once, told from an empty catalog on: the raw rows, a run, a model, a rollout, a monitor."""
+
+from collections.abc import Callable, Generator
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from tests.catalog.things import WHEN, artifact, code, digest, environment, snapshot_of
+
+from clew.catalog import Catalog, Command
+from clew.catalog.commands import (
+    AlertSpec,
+    CreateDataset,
+    CreateEndpoint,
+    CreateMonitor,
+    CreateWorkspace,
+    EndRun,
+    EvaluationSpec,
+    FinishStep,
+    ForgetStep,
+    InputSpec,
+    MoveAlias,
+    RecordContract,
+    RecordContractCheck,
+    RecordDecision,
+    RecordReport,
+    RecordSegment,
+    RegisterModel,
+    SetPolicy,
+    SourceSpec,
+    StartRollout,
+    StartRun,
+    Target,
+)
+from clew.catalog.tables import data, metadata
+
+
+def tell(catalog: Catalog, through: Callable[[Command], Command]) -> tuple[list[Any], set[type[Command]]]:
+    """Execute all of the story, each command passed `through` something first; the answers, and the classes used."""
+    story = _story(catalog)
+    answers: list[Any] = []
+    used: set[type[Command]] = set()
+    command = next(story)
+    while True:
+        used.add(type(command))
+        answers.append(catalog.execute(through(command)))
+        try:
+            command = story.send(answers[-1])
+        except StopIteration:
+            return answers, used
+
+
+def _story(catalog: Catalog) -> Generator[Command, Any, None]:
+    yield CreateWorkspace(clew_version="0.1.0")
+    dataset_id = yield CreateDataset(name="house-sales", key_columns=["id"], subject_column="owner")
+    yield SetPolicy(dataset_id=dataset_id, column="phone", action="drop", reason="nobody needs it")
+    yield SetPolicy(dataset_id=dataset_id, column="phone", action="pseudonym", reason="it joins with the calls")
+    source = SourceSpec(uri="file:///dump.csv", kind="csv", bytes=120, modified_ns=1_790_000_000_123_456_789)
+    first = yield snapshot_of(dataset_id, "A", sources=[source], message="Grüße, 家")
+    yield snapshot_of(dataset_id, "B")
+    yield snapshot_of(dataset_id, "A")
+    contract = yield RecordContract(dataset_id=dataset_id, toml='[columns.price]\ntype = "float"\n')
+    snapshot_id = first["snapshot_id"]
+    content_pk = catalog.get(data.snapshots, snapshot_id).content_pk
+
+    code_id = yield code("flow")
+    environment_id = yield environment("flow")
+    run_id = yield StartRun(
+        name="flow",
+        pipeline="train",
+        entry="flow.py:train",
+        provenance="recorded",
+        code_id=code_id,
+        environment_id=environment_id,
+        parameters={"depth": 3, "rate": 0.1, "names": ["a", "b"], "none": None},
+        criteria={"mae": {"max": 20.0}},
+        inputs={"raw": ("house-sales@1", snapshot_id)},
+        occurred_at=WHEN,
+    )
+    yield FinishStep(
+        run_id=run_id,
+        ordinal=0,
+        name="clean",
+        state="ran",
+        cache_key=f"s1:{digest('clean')}",
+        key_parts={"code": "k", "inputs": [1, 2]},
+        why="no run of it yet",
+        inputs={"raw": artifact("raw")},
+        outputs={"clean": artifact("clean")},
+        started_at=WHEN,
+    )
+    yield FinishStep(
+        run_id=run_id, ordinal=1, name="fit", state="failed", cache_key=None, key_parts=None, why="new",
+        error="ValueError: no rows", log=digest("log"), started_at=WHEN,
+    )  # fmt: skip
+    yield FinishStep(
+        run_id=run_id, ordinal=2, name="plot", state="ran", cache_key=f"s1:{digest('plot')}", key_parts={}, why="new",
+        started_at=WHEN,
+    )  # fmt: skip
+    yield ForgetStep(cache_key=f"s1:{digest('plot')}", reason="its bytes were damaged")
+    version: dict[str, Any] = {
+        "run_id": run_id,
+        "model": "house-price",
+        "artifact": artifact("model", "model"),
+        "provenance": "recorded",
+        "signature": {"inputs": [["rooms", "Int64"]]},
+        "metrics": {"mae": 12.25, "log_loss": float("inf")},
+        "verdicts": [{"gate": "mae", "passed": True}],
+        "inputs": [InputSpec(role="train", snapshot_id=snapshot_id), InputSpec(role="test", artifact=artifact("test"))],
+        "evaluations": [
+            EvaluationSpec(
+                name="test", metrics={"mae": 12.25}, slices=[], test=artifact("test"), predictions=artifact("p")
+            )
+        ],
+        "occurred_at": WHEN,
+    }
+    seven = yield RegisterModel(**version, identity="m1:7")
+    eight = yield RegisterModel(**version, identity="m1:8")
+    yield RegisterModel(**version, identity="m1:9", refused_because="worse than house-price@2")
+    yield EndRun(run_id=run_id, state="done", metrics={"mae": 12.25, "loss": float("nan")})
+    champion, candidate = seven["model_version_id"], eight["model_version_id"]
+    alias: dict[str, Any] = {"owner_kind": "dataset", "owner_id": dataset_id, "alias": "gold"}
+    yield MoveAlias(**alias, to_id=snapshot_id, reason="audited")
+
+    endpoint = yield CreateEndpoint(
+        name="prices", model_version_id=champion, entity_column="owner", settings={"batch": 8}, occurred_at=WHEN
+    )
+    endpoint_id = endpoint["endpoint_id"]
+    rollout = yield StartRollout(
+        endpoint_id=endpoint_id,
+        champion_id=champion,
+        candidate_id=candidate,
+        plan={"stages": [0.05, 1]},
+        occurred_at=WHEN,
+    )
+    decision: dict[str, Any] = {
+        "rollout_id": rollout["rollout_id"],
+        "requests": 900,
+        "outcomes": 70,
+        "occurred_at": WHEN,
+    }
+    yield RecordDecision(
+        **decision, verdict="advance", reason="no harm so far", stage_before="shadow", stage_after="5%",
+        state="running", evidence={"e": 1.5, "bound": float("inf")},
+        targets=[
+            Target(model_version_id=champion, role="champion", share=0.95),
+            Target(model_version_id=candidate, role="candidate", share=0.05),
+        ],
+    )  # fmt: skip
+    yield RecordDecision(
+        **decision, verdict="promote", reason="harm excluded", stage_before="5%", stage_after="100%", state="promoted",
+        evidence={"e": 42.0}, targets=[Target(model_version_id=candidate, role="champion", share=1.0)],
+    )  # fmt: skip
+    yield RecordSegment(writer="server-1", sequence=1, state="open")
+    yield RecordSegment(writer="server-1", sequence=1, state="sealed", predictions=900, outcomes=70)
+    monitor_id = yield CreateMonitor(endpoint_id=endpoint_id, name="drift", settings={"bins": 20})
+    alert = AlertSpec(kind="drift", subject="rooms", message="rooms moved", evidence={"p": 1e-9})
+    report: dict[str, Any] = {
+        "monitor_id": monitor_id,
+        "model_version_id": candidate,
+        "alerts": [alert],
+        "occurred_at": WHEN,
+    }
+    yield RecordReport(**report, report={"counts": [1, 2]}, progress={"at": 2})
+    yield RecordReport(**report, report={"counts": [4, 4]}, progress={"at": 8})
+    yield RecordContractCheck(
+        contract_id=contract["contract_id"], content_pk=content_pk, passed=True, results=[], run_id=run_id
+    )
+
+
+def dump(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all tables, with ids named by the order in which they were made, and without the moments of here."""
+    found = {table.name: catalog.rows(sa.select(table)) for table in metadata.sorted_tables}
+    ids = sorted({row.id for rows in found.values() for row in rows if "id" in row._fields})
+    names = {key: f"id {n}" for n, key in enumerate(ids)}
+
+    def named(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: named(item) for name, item in sorted(value.items())}
+        if isinstance(value, list | tuple):
+            return [named(item) for item in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    def plain(row: sa.Row[Any]) -> dict[str, Any]:
+        fields = dict(row._mapping)
+        for here in ("recorded_at", "ended_at", "superseded_at"):
+            if isinstance(fields.get(here), datetime) and fields[here] != WHEN:
+                fields[here] = "here"
+        return {name: named(value) for name, value in fields.items()}
+
+    return {table: sorted((plain(row) for row in rows), key=repr) for table, rows in found.items()}

@@ -1,0 +1,117 @@
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from clew.data.contract import Finding, findings
+
+
+def quiet(seed: int, n: int = 3000) -> pl.DataFrame:
+    """A table in which nothing is odd, of many kinds of columns."""
+    random = np.random.default_rng(seed)
+    start = np.sort(random.integers(9000, 11000, n)).astype(np.int32)
+    area = random.gamma(6, 20, n)
+    return pl.DataFrame(
+        {
+            "id": np.arange(n) + 1000,
+            "code": [f"A-{i:06d}" for i in range(n)],
+            "start": pl.Series(start).cast(pl.Date),
+            "end": pl.Series(start + random.integers(0, 40, n).astype(np.int32)).cast(pl.Date),
+            "area": area,
+            "price": area * np.exp(random.normal(6, 0.5, n)),
+            "income": np.exp(random.normal(10, 1, n)),
+            "wealth": random.pareto(1.1, n) * 1000,
+            "heat": random.standard_t(3, n),
+            "rain": np.where(random.random(n) < 0.4, 0, random.exponential(5, n)),
+            "children": random.poisson(1.3, n),
+            "calls": random.poisson(7, n),
+            "rooms": np.clip(random.normal(6, 1.2, n).round(), 1, None).astype(int),
+            "built_year": 1990 - random.integers(0, 90, n),
+            "kind": random.choice(["a", "b", "c"], n),
+            "town": random.choice(["Bern", "Biel", "Basel"], n),
+            "flag": random.random(n) < 0.1,
+            "gap": [None if x < 0.1 else float(x) for x in random.random(n)],
+            "tags": [["x"]] * n,
+        }
+    )
+
+
+def kinds(frame: pl.DataFrame) -> set[tuple[str, str]]:
+    return {(found.column, found.kind) for found in findings(frame)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_quiet_where_nothing_is_odd(seed: int) -> None:
+    # per table about 8 columns are tried for outliers at 1 in 1,000: 12 tables alarm with probability 0.1, so the
+    # seeds are fixed ones; all other kinds are held to none
+    assert [str(found) for found in findings(quiet(seed))] == []
+
+
+def test_quiet_on_small_and_empty_tables() -> None:
+    assert findings(pl.DataFrame()) == []
+    assert findings(pl.DataFrame({"x": [0] * 20})) == []
+    assert findings(quiet(0).clear()) == []
+
+
+def one(changes: dict[str, Any], column: str, kind: str) -> Finding:
+    frame = quiet(3).with_columns(**changes)
+    found = [item for item in findings(frame) if item.column == column]
+    assert {item.kind for item in found} == {kind}
+    assert found[0].share == found[0].rows / frame.height
+    return found[0]
+
+
+EVERY_50TH = pl.int_range(pl.len()) % 50 == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "kind", "rows"),
+    [
+        ({"area": pl.when(EVERY_50TH).then(0).otherwise(pl.col("area") + 20)}, "area", "zeros", 60),
+        ({"rooms": pl.when(pl.int_range(pl.len()) == 5).then(0).otherwise(pl.col("rooms").clip(4) - 3)}, "rooms", "zeros", 1),
+        ({"area": pl.when(EVERY_50TH).then(-999).otherwise("area")}, "area", "sentinel", 60),
+        ({"rooms": pl.when(EVERY_50TH).then(9999).otherwise("rooms")}, "rooms", "sentinel", 60),
+        ({"end": pl.when(EVERY_50TH).then(pl.date(9999, 12, 31)).otherwise("end")}, "end", "sentinel", 60),
+        ({"kind": pl.lit("a")}, "kind", "constant", 3000),
+        ({"gap": pl.when(EVERY_50TH).then("gap")}, "gap", "mostly-missing", None),
+        ({"gap": pl.lit(None, pl.Float64)}, "gap", "mostly-missing", 3000),
+        ({"area": pl.when(EVERY_50TH).then(float("nan")).otherwise("area")}, "area", "not-a-number", 60),
+        ({"town": pl.when(EVERY_50TH).then(pl.lit("N/A")).otherwise("town")}, "town", "placeholder", 60),
+        ({"town": pl.when(EVERY_50TH).then(pl.lit("bern ")).otherwise("town")}, "town", "variants", 60),
+        ({"area": pl.when(pl.int_range(pl.len()) == 9).then(1e7).otherwise("area")}, "area", "outlier", 1),
+        ({"id": pl.when(pl.int_range(pl.len()) == 9).then(1000).otherwise("id")}, "id", "duplicate-key", 2),
+        ({"built_year": pl.when(EVERY_50TH).then(2001).otherwise("built_year")}, "built_year", "order", 60),
+        ({"start": pl.when(EVERY_50TH).then(pl.date(2001, 1, 1)).otherwise("start")}, "start", "order", 60),
+        ({"income": pl.col("price") * 1.1}, "price", "leak", 3000),
+    ],
+)
+def test_finds(changes: dict[str, Any], column: str, kind: str, rows: int | None) -> None:
+    found = one(changes, column, kind)
+    assert rows is None or found.rows == rows
+
+
+def test_zeros_that_a_category_explains_are_meant() -> None:
+    frame = quiet(3).with_columns(pl.when(pl.col("kind") == "a").then(0).otherwise(pl.col("area") + 20).alias("area"))
+    assert not kinds(frame)
+
+
+def test_duplicate_rows() -> None:
+    frame = quiet(3).drop("tags")
+    again = pl.concat([frame, frame.head(3).with_columns(pl.col("id") + 90_000, code=pl.lit("B-") + pl.col("code"))])
+    found = [item for item in findings(again) if item.kind == "duplicate-rows"]
+    assert [item.rows for item in found] == [6]
+    assert "in all but id, code" in found[0].message
+    # a table of a few categories repeats by chance
+    assert not kinds(frame.select("id", "kind", "town", "flag", "children"))
+
+
+def test_dates_without_order_are_left_alone() -> None:
+    frame = quiet(3).with_columns(end=pl.col("end").shuffle(seed=1), start=pl.col("start").shuffle(seed=2))
+    assert not {kind for _, kind in kinds(frame)} & {"order"}
+
+
+def test_a_date_is_no_number() -> None:
+    frame = pl.DataFrame({"at": [dt.datetime(2020, 1, 1) + dt.timedelta(hours=i) for i in range(100)]})  # noqa: DTZ001
+    assert findings(frame) == []
