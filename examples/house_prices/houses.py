@@ -58,7 +58,9 @@ def matrix(rows: pl.DataFrame) -> np.ndarray:
     codes = [
         pl.col(name)
         .cast(pl.String)
-        .replace_strict({level: float(code) for code, level in enumerate(levels)}, default=None, return_dtype=pl.Float64)
+        .replace_strict(
+            {level: float(code) for code, level in enumerate(levels)}, default=None, return_dtype=pl.Float64
+        )
         .alias(name)
         for name, levels in LEVELS.items()
     ]

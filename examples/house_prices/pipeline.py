@@ -29,7 +29,7 @@ def features(rows: pl.DataFrame) -> pl.DataFrame:
 def split(rows: pl.DataFrame, test_months: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """By time: the last months of the last year are the test, as the future will be."""
     last = rows["sold_on"].max()
-    assert isinstance(last, date)  # noqa: S101 - the contract says so
+    assert isinstance(last, date)
     begin = date(last.year, 13 - test_months, 1)
     return rows.filter(pl.col("sold_on") < begin), rows.filter(pl.col("sold_on") >= begin)
 
@@ -48,9 +48,7 @@ def train(rows: pl.DataFrame, learning_rate: float, trees: int, seed: int) -> cl
         categorical_features=[len(houses.NUMBERS) + 2 + at for at in range(len(houses.CATEGORIES))],
     )
     estimator.fit(houses.matrix(rows), np.log(rows[TARGET].to_numpy()))
-    return clew.Model(
-        estimator, example=rows.select(houses.INPUTS), before=houses.matrix, after=houses.dollars
-    )
+    return clew.Model(estimator, example=rows.select(houses.INPUTS), before=houses.matrix, after=houses.dollars)
 
 
 @clew.step
@@ -105,6 +103,4 @@ def house_price(
     train_rows, test_rows = split(rows, test_months)
     model = train(train_rows, learning_rate, trees, seed)
     report = evaluate(model, train_rows, test_rows)
-    clew.register(
-        "house-price", model=model, evaluation=report, train=train_rows, test=test_rows, target=TARGET
-    )
+    clew.register("house-price", model=model, evaluation=report, train=train_rows, test=test_rows, target=TARGET)

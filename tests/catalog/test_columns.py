@@ -98,8 +98,11 @@ def test_a_fork_makes_ids_though_another_thread_was_making_one() -> None:
     with columns._lock:  # as if another thread held it at that moment
         child = context.Process(target=_send_id, args=(sender,))
         child.start()
-    assert receiver.poll(10), "the child waits for a lock that nobody will give back"
-    assert uuid.UUID(receiver.recv()).version == 7
-    child.join()
-    receiver.close()
-    sender.close()
+    try:
+        assert receiver.poll(10), "the child waits for a lock that nobody will give back"
+        assert uuid.UUID(receiver.recv()).version == 7
+    finally:
+        child.kill()
+        child.join()
+        receiver.close()
+        sender.close()

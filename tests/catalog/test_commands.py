@@ -170,6 +170,13 @@ def test_expired_content_lives_again_with_its_new_bytes(catalog: Catalog) -> Non
     assert group.rope == moved.rope
 
 
+def test_an_expired_newest_version_is_followed_by_a_new_one(catalog: Catalog) -> None:
+    sales = things.dataset(catalog)
+    first = catalog.execute(snapshot_of(sales, sales))
+    set_state(catalog, data.snapshots, first["snapshot_id"], "expired")
+    assert catalog.execute(snapshot_of(sales, sales))["version"] == 2
+
+
 def test_erased_content_does_not_come_back(catalog: Catalog) -> None:
     sales = things.dataset(catalog)
     content_pk = catalog.get(data.snapshots, things.snapshot(catalog, sales, sales)).content_pk
@@ -232,6 +239,13 @@ def test_a_metric_that_is_no_number_does_not_lose_the_run(catalog: Catalog) -> N
     catalog.execute(EndRun(run_id=run_id, state="done", metrics=metrics))
     rows = catalog.rows(sa.select(builds.run_metrics).where(builds.run_metrics.c.run_id == run_id))
     assert {row.name: row.value for row in rows} == {"loss": None, "gain": None, "mae": 1.5}
+
+
+def test_an_error_that_can_not_be_kept_as_it_is_does_not_lose_the_run(catalog: Catalog) -> None:
+    run_id, _ = a_run(catalog)
+    catalog.execute(EndRun(run_id=run_id, state="failed", error="bytes \0 and \udcff"))
+    row = catalog.get(builds.runs, run_id)
+    assert (row.state, row.error) == ("failed", "bytes \ufffd and ?")
 
 
 def finished(run_id: str, ordinal: int, key: str, output: str) -> FinishStep:

@@ -112,17 +112,28 @@ def test_a_process_killed_within_a_transaction_leaves_nothing(catalog: Catalog) 
             assert not next_start.rows(sa.text("pragma foreign_key_check"))  # type: ignore[arg-type]
 
 
+def idle(catalog: Catalog) -> int:
+    """Connections that wait in the catalog's pool."""
+    pool = catalog.engine.pool
+    assert isinstance(pool, sa.QueuePool)
+    return pool.checkedin()
+
+
 def _use(catalog: Catalog, dataset_id: str, sender: Connection) -> None:
+    sender.send(idle(catalog))
     sender.send(catalog.execute(snapshot_of(dataset_id, f"{dataset_id} of the child"))["version"])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_parent_and_forked_child_use_the_same_catalog(catalog: Catalog) -> None:
-    sales = things.dataset(catalog)  # the catalog has an idle connection now, which the child inherits
+    sales = things.dataset(catalog)
+    assert idle(catalog) == 1
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_use, args=(catalog, sales, sender))
     child.start()
+    assert receiver.poll(30)
+    assert receiver.recv() == 0, "the child has a connection that its parent uses too"
     assert receiver.poll(30)
     assert receiver.recv() == 1
     child.join(30)

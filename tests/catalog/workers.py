@@ -28,7 +28,7 @@ def upgrade(url: str, barrier: Barrier) -> None:
 
 
 def record(url: str, dataset_id: str, number: int, barrier: Barrier) -> None:
-    """Two snapshots, one after the other, under an actor that all workers share."""
+    """One snapshot, at the same moment as all others, under an actor that they share."""
     with Catalog(url, Actor("user", "all workers")) as catalog:
         barrier.wait(30)
         catalog.execute(snapshot_of(dataset_id, f"{dataset_id} {number}"))

@@ -1,5 +1,6 @@
 import datetime as dt
 import io
+import itertools
 import struct
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,7 @@ WHEN = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1))  # noqa: D
 ENUM = pl.Enum(["low", "", "hî;gh"])
 
 
-def ints(bits: int, signed: bool) -> st.SearchStrategy[int]:
+def ints(bits: int, *, signed: bool) -> st.SearchStrategy[int]:
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     return st.integers(low, high) | st.sampled_from([0, 1, low, high])
 
@@ -36,8 +37,8 @@ def floats(width: Any) -> st.SearchStrategy[float]:
 
 FLAT: list[tuple[Dtype, st.SearchStrategy[Any]]] = [
     (pl.Boolean, st.booleans()),
-    *((getattr(pl, f"Int{n}"), ints(n, True)) for n in (8, 16, 32, 64)),
-    *((getattr(pl, f"UInt{n}"), ints(n, False)) for n in (8, 16, 32, 64)),
+    *((getattr(pl, f"Int{n}"), ints(n, signed=True)) for n in (8, 16, 32, 64)),
+    *((getattr(pl, f"UInt{n}"), ints(n, signed=False)) for n in (8, 16, 32, 64)),
     *((getattr(pl, f"Float{n}"), floats(n)) for n in (16, 32, 64)),
     (pl.String, TEXT),
     (pl.Categorical, TEXT),
@@ -67,7 +68,7 @@ def nest(pair: tuple[Dtype, st.SearchStrategy[Any]]) -> st.SearchStrategy[tuple[
             (pl.Array(dtype, 2), st.lists(cell, min_size=2, max_size=2)),
             (
                 pl.Struct({"a": dtype, "bé": pl.Int16}),
-                st.fixed_dictionaries({"a": cell, "bé": nullable(ints(16, True))}),
+                st.fixed_dictionaries({"a": cell, "bé": nullable(ints(16, signed=True))}),
             ),
         ]
     )
@@ -91,7 +92,7 @@ def frames(draw: st.DrawFn, min_rows: int = 0, min_columns: int = 0) -> pl.DataF
 
 def pieces(frame: pl.DataFrame, cuts: list[int]) -> list[pl.DataFrame]:
     edges = [0, *sorted(min(cut, frame.height) for cut in cuts), frame.height]
-    return [frame[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [frame[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def by_polars(frame: pl.DataFrame, form: str) -> pl.DataFrame:

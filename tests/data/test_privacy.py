@@ -48,12 +48,14 @@ PERSONAL = [
 ]
 
 IMPERSONAL = [
-    "S00801", "48000", "71,400.50", "1993-01-04", "04-01-1993", "01 02 2023 10", "12:30:45", "2023-01-04 12:30:45.123456",
-    "2023-01-04T12:30:45+02:00", "+41.123456", "-83.555 +41.663", "1.2.3", "v10.2.3.4", "0.1234567890123456", "1e+10",
-    "+12345678", "1 234 567 890", "1,234,567,890", "4111 1111 1111 1112", "4111111111111112", "CH94 0076 2011 6238 5295 7",
-    "999.999.999.999", "127.0.0.1", "000-12-3456", "219-00-9999", "23-11-04-12-30-59", "std::vector", "a@b", "@home",
-    "price @ 12.50", "10 @ 3.5", "ab:cd", "A-419-555-0134-7", "1234567890", "419555013", "4006381333931", "978-3-16-148410-0",
-    "f47ac10b-58cc-4372-a567-0e02b2c3d479", "0" * 16, "partbrk", "one+half", "", "Zürich 8001", "US-2023-000123", "#4111",
+    "S00801", "48000", "71,400.50", "1993-01-04", "04-01-1993", "01 02 2023 10", "12:30:45",
+    "2023-01-04 12:30:45.123456", "2023-01-04T12:30:45+02:00", "+41.123456", "-83.555 +41.663", "1.2.3",
+    "v10.2.3.4", "0.1234567890123456", "1e+10", "+12345678", "1 234 567 890", "1,234,567,890",
+    "4111 1111 1111 1112", "4111111111111112", "CH94 0076 2011 6238 5295 7", "999.999.999.999", "127.0.0.1",
+    "000-12-3456", "219-00-9999", "23-11-04-12-30-59", "std::vector", "a@b", "@home", "price @ 12.50", "10 @ 3.5",
+    "ab:cd", "A-419-555-0134-7", "1234567890", "419555013", "4006381333931", "978-3-16-148410-0",
+    "f47ac10b-58cc-4372-a567-0e02b2c3d479", "0" * 16, "partbrk", "one+half", "", "Zürich 8001", "US-2023-000123",
+    "#4111",
 ]  # fmt: skip
 
 
@@ -176,7 +178,11 @@ def test_empty_tables() -> None:
 
 def people() -> tuple[pl.DataFrame, list[PrivacyFinding]]:
     frame = pl.DataFrame(
-        {"mail": ["a@example.com", None, "b@example.com", "a@example.com"], "phone": ["+41791234567"] * 4, "n": [1, 2, 3, 4]}
+        {
+            "mail": ["a@example.com", None, "b@example.com", "a@example.com"],
+            "phone": ["+41791234567"] * 4,
+            "n": [1, 2, 3, 4],
+        }
     )
     return frame, scan(frame)
 
@@ -203,7 +209,9 @@ def test_the_refusal_says_what_and_how() -> None:
 
 def test_drop_and_allow() -> None:
     frame, found = people()
-    left, unresolved = apply_policy(frame, found, {"mail": Policy("drop", "not needed"), "phone": Policy("allow", "shop")})
+    left, unresolved = apply_policy(
+        frame, found, {"mail": Policy("drop", "not needed"), "phone": Policy("allow", "shop")}
+    )
     assert left.equals(frame.select("phone", "n"))
     assert unresolved == []
 
@@ -230,5 +238,5 @@ def test_pseudonyms_need_a_key_and_a_flat_column() -> None:
         with pytest.raises(UsageError, match="key"):
             apply_policy(frame, found, policies, key=key)
     nested = pl.DataFrame({"mail": [["a@example.com"]]})
-    with pytest.raises(UsageError, match="nested|as a whole"):
+    with pytest.raises(UsageError, match="as a whole"):
         apply_policy(nested, scan(nested), policies, key=KEY)

@@ -78,27 +78,8 @@ class S3Server:
             else:
                 return
 
-    def kill(self) -> None:
-        """SIGKILL, as by the kernel's out-of-memory killer; what was stored stays on disk."""
-        if self._child is not None:
-            stop_child(self._child)
-            self._child = None
-
-    def close(self) -> None:
-        self.kill()
-        self._folder.remove()
-
-    def _new_ports(self) -> None:
-        names = [f"{role}.{port}" for role in _ROLES for port in ("port", "port.grpc")]
-        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
-        # The server gives these their names itself, and leaves them there.
-        sockets = [f"seaweedfs-{role}-grpc-{self._ports[f'{role}.port.grpc']}.sock" for role in _ROLES]
-        self._folder.owns_also([Path("/tmp", name) for name in sockets])
-
-    def _has_run(self) -> bool:
-        return (self._folder.path / "ran").exists()
-
-    def _start_once(self) -> None:
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the process, without waiting until it answers."""
         folder = self._folder.path
         self._child = start_child(
             [
@@ -123,6 +104,30 @@ class S3Server:
             ],
             log=self._log,
         )
+        return self._child
+
+    def kill(self) -> None:
+        """SIGKILL, as by the kernel's out-of-memory killer; what was stored stays on disk."""
+        if self._child is not None:
+            stop_child(self._child)
+            self._child = None
+
+    def close(self) -> None:
+        self.kill()
+        self._folder.remove()
+
+    def _new_ports(self) -> None:
+        names = [f"{role}.{port}" for role in _ROLES for port in ("port", "port.grpc")]
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
+        # The server gives these their names itself, and leaves them there.
+        sockets = [f"seaweedfs-{role}-grpc-{self._ports[f'{role}.port.grpc']}.sock" for role in _ROLES]
+        self._folder.owns_also([Path("/tmp", name) for name in sockets])
+
+    def _has_run(self) -> bool:
+        return (self._folder.path / "ran").exists()
+
+    def _start_once(self) -> None:
+        child = self.launch()
         client = self.client("ready")
 
         def ready() -> str | None:
@@ -133,8 +138,8 @@ class S3Server:
                 return str(error).partition("\n")[0]
             return None
 
-        wait_until(ready, self._child, self._log, seconds=60)
-        (folder / "ran").touch()
+        wait_until(ready, child, self._log, seconds=60)
+        (self._folder.path / "ran").touch()
 
 
 def _weed() -> Path:

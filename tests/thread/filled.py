@@ -320,13 +320,14 @@ def decide(
             outcomes=700 * number**2,
             evidence={
                 "guards": {
-                    "harm": {"log_e": -0.4 * number, "threshold": 4.6, "count": 700 * number, "mean": -0.011},
-                    "disagreement": {"log_e": 0.3, "threshold": 4.6, "count": 1200 * number, "mean": 0.04},
-                    "errors": {"log_e": 0.0, "threshold": 4.6, "count": 1200 * number, "mean": 0.0},
-                    "safe": {"log_e": 1.05 * number, "threshold": 4.6, "count": 700 * number, "mean": -0.011},
+                    "harm": guard(-0.4 * number, 0.12, 3.51, 700 * number**2, -5260.0),
+                    "disagreement": guard(0.3, 0.22 * number, 4.61, 1200 * number**2, 0.04),
+                    "errors": guard(-0.1, 0.0, 4.61, 1200 * number**2, 0.0),
                 },
                 "interval": [-5200.0 - width, -5200.0 + width],
                 "mean_difference": -5200.0 - 300 / number,
+                "margin": 2500.0,
+                "unit": "absolute_error of price, capped at 580000",
                 "note": HOSTILE,
             },
             state="running",
@@ -336,6 +337,17 @@ def decide(
     )
 
 
+def guard(log_e: float, most: float, threshold: float, count: int, mean: float) -> dict[str, Any]:
+    return {
+        "log_e": log_e,
+        "max_log_e": most,
+        "threshold": threshold,
+        "count": count,
+        "mean": mean,
+        "crossed": most >= threshold,
+    }
+
+
 def _monitor(workspace: Workspace, filled: Filled) -> None:
     filled.monitor_id = workspace.catalog.execute(
         CreateMonitor(endpoint_id=filled.endpoint_id, name="default", settings={"alpha": 0.01})
@@ -343,14 +355,21 @@ def _monitor(workspace: Workspace, filled: Filled) -> None:
     columns = [
         {
             "column": name,
-            "kind": "number",
+            "kind": "numeric",
+            "real": log_e > 6.9,
+            "count": 18_310,
+            "changes": [["120 to 160", 0.125, 0.31], ["up to 60", 0.25, 0.118]],
             "psi": psi,
             "mean_shift_sd": shift,
             "log_e": log_e,
             "threshold": 6.9,
-            "alarm": log_e > 6.9,
+            "alarm": log_e > 6.9 and psi > 0.2,
         }
-        for name, psi, shift, log_e in (("area", 0.31, 0.82, 14.2), ("rooms", 0.02, 0.05, 0.4), ("year", 0.08, -0.2, 2))
+        for name, psi, shift, log_e in (
+            ("area", 0.31, 0.82, 14.2),
+            ("rooms", 0.02, 0.05, 0.4),
+            ("year", 0.08, -0.2, 8.3),
+        )
     ]
     workspace.catalog.execute(
         RecordReport(
@@ -359,7 +378,9 @@ def _monitor(workspace: Workspace, filled: Filled) -> None:
             report={
                 "columns": columns,
                 "performance": {
+                    "metric": "mean absolute error of price",
                     "promised": 64210.5,
+                    "held_against": 67421.0,
                     "live": 66120.0,
                     "interval": [61000.0, 71300.0],
                     "count": 412,

@@ -36,7 +36,8 @@ def is_count(values: pl.Series) -> bool:
 
 def is_running(series: pl.Series) -> bool:
     """Numbers that grow along the table, such as ids, counters and times: their end says nothing."""
-    values = known(series)
+    # of a long column an evenly spread part says as much
+    values = known(series.gather_every(max(1, len(series) // 10_000)))
     if len(values) < 30 or values.n_unique() < len(values) / 2:
         return False
     frame = pl.DataFrame({"v": values}).with_row_index("i")

@@ -30,6 +30,7 @@ def environment(now: Now = lambda: datetime.now(UTC)) -> Environment:
     )
     env.filters |= {
         "amount": shown,
+        "whole": whole,
         "share": share,
         "ago": lambda iso: ago(iso, now()),
         "stamp": stamp,
@@ -40,6 +41,7 @@ def environment(now: Now = lambda: datetime.now(UTC)) -> Environment:
         "words": lambda text: str(text).replace("_", " "),
         "ref": reference,
     }
+    env.tests["listed"] = lambda value: isinstance(value, list | tuple)
     env.globals |= {"version": clew.__version__, "picture": pictures, "asked": asked, "now": now, "count": count}
     return env
 
@@ -47,12 +49,19 @@ def environment(now: Now = lambda: datetime.now(UTC)) -> Environment:
 def shown(value: Any) -> str:
     """A value for a page: as `amount`, cut where nobody would read on."""
     text = amount(value)
+    if isinstance(value, int | float):
+        return text.replace("-", "−", 1) if value < 0 else text
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+
+
+def whole(number: int | None) -> str:
+    """How many there are; a year or a parameter is no such number, and keeps its digits together."""
+    return "—" if number is None else f"{number:,}"
 
 
 def count(number: int, noun: str) -> str:
     """A number with its noun: 1 run, 2 runs."""
-    return f"{amount(number)} {noun}{'' if number == 1 else 's'}"
+    return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def ago(iso: str | None, now: datetime) -> Markup:
@@ -71,11 +80,9 @@ def _said(moment: datetime, now: datetime) -> str:
     if size >= 7 * 86_400:
         form = "%-d %b" if moment.year == now.year else "%-d %b %Y"
         return moment.strftime(form)
-    for unit, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if size >= unit or unit == 60:
-            number = max(1, round(size / unit))
-            break
-    text = count(number, name)
+    units = ((86_400, "day"), (3600, "hour"), (60, "minute"))
+    unit, name = next((one for one in units if size >= one[0]), units[-1])
+    text = count(max(1, int(size // unit)), name)
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
@@ -118,7 +125,7 @@ def short(content_id: str | None) -> Markup:
 def reference(text: str, kind: str) -> Markup:
     """A reference such as house-price@7 as a link; `kind` is models or datasets."""
     name, _, version = text.rpartition("@")
-    return Markup('<a href="/{}/{}/{}">{}</a>').format(kind, quote(name, safe=""), version, text)
+    return Markup('<a href="/{}/{}/{}">{}</a>').format(kind, quote(name, safe=""), quote(version, safe=""), text)
 
 
 def asked(query: dict[str, Any], **changes: Any) -> str:

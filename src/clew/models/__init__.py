@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from clew._lazy import lazy
 
 if TYPE_CHECKING:
+    from clew.models._register import register
     from clew.models.criteria import Criterion, at_least, at_most, better
     from clew.models.evaluation import Evaluation, by_slice, regression
     from clew.models.model import Model
-    from clew.models._register import register
     from clew.models.registry import ModelVersion, all_versions, by_id, find, move_alias
 
 __all__ = [

@@ -30,6 +30,7 @@ class Monitor:
     watches: dict[str, Watch] = field(default_factory=dict)
     _day: datetime | None = None
     _reported: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _raised: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         route = current_route(self.workspace, self.endpoint)
@@ -82,7 +83,10 @@ class Monitor:
                 )
             )
             self._reported[version_id] = seen
-            raised += [alert.message for alert in found]
+            for alert in found:
+                if (version_id, alert.kind, alert.subject) not in self._raised:
+                    self._raised.add((version_id, alert.kind, alert.subject))
+                    raised.append(f"{watch.version}: {alert.message}")
         return raised
 
 

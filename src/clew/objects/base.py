@@ -203,18 +203,20 @@ def check_digest(digest: str) -> str:
     return digest
 
 
-def check_marker(name: str) -> str:
-    """The marker's name itself, if it is one.
+def marker_file(name: str) -> str:
+    """The file or the last part of the key that holds a marker: its name with `!` for each `/`.
+
+    So all lie side by side, and `a` and `a/b` can both be, on a disk as in services that keep keys in folders.
 
     Raises:
-        UsageError: it could be a path out of the store, or not the same in every store.
+        UsageError: the name could be a path out of the store, or not the same in every store.
     """
     if len(name) > 200 or not _MARKER.fullmatch(name):
         raise UsageError(
             f"{name[:80]!r} can't name a marker",
             mend="use up to 200 letters, digits, '_', '-', '.' and '/', no part empty or beginning with '.'",
         )
-    return name
+    return name.replace("/", "!")
 
 
 def check_range(digest: str, start: int, length: int, size: int) -> None:

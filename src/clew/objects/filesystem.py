@@ -6,9 +6,9 @@ from pathlib import Path
 from clew.errors import OutsideError
 
 _NETWORK = frozenset({
-    "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "gfs2", "glusterfs", "gpfs", "lustre", "mmfs",
-    "ncp", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb", "smb2", "smb3", "smbfs",
-    "vboxsf", "vmhgfs", "wekafs",
+    "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "gfs2", "glusterfs", "gpfs", "lustre",
+    "mmfs", "ncp", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb", "smb2", "smb3",
+    "smbfs", "vboxsf", "vmhgfs", "wekafs",
 })  # fmt: skip
 # File systems in user space that are known to keep their files on the local disk.
 _LOCAL_FUSE = frozenset(
@@ -34,8 +34,8 @@ def refuse_network_filesystem(path: Path, *, mounts: Path = Path("/proc/mounts")
     kind, point = _mount_of(path.resolve(), table)
     if kind in _NETWORK or (kind.startswith("fuse") and kind not in _LOCAL_FUSE):
         raise OutsideError(
-            f"{path} is on a file system that is on the network, or may be ({kind}, mounted at {point}); locks and syncs "
-            "don't keep there what a workspace relies on",
+            f"{path} is on a file system that is on the network, or may be ({kind}, mounted at {point}); locks and "
+            "syncs don't keep there what a workspace relies on",
             mend="put the workspace on a local disk; a team shares one through PostgreSQL and S3 behind `clew hub`",
         )
 

@@ -17,13 +17,13 @@ from clew.objects.base import (
     ObjectStore,
     StoredObject,
     check_digest,
-    check_marker,
     check_range,
     check_source,
     damaged,
     digest_of,
     digest_of_file,
     is_digest,
+    marker_file,
     missing,
     missing_marker,
     read_chunks,
@@ -173,7 +173,7 @@ class FolderStore(ObjectStore):
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a marker unless there is one; see `ObjectStore.create`."""
-        path = self._marker(name)
+        path = self._markers / marker_file(name)
         with self._reported():
             temporary, _, _ = self._write_temporary([data])
             try:
@@ -183,7 +183,7 @@ class FolderStore(ObjectStore):
 
     def read_marker(self, name: str) -> bytes:
         """The data of a marker."""
-        path = self._marker(name)
+        path = self._markers / marker_file(name)
         with self._reported():
             try:
                 return path.read_bytes()
@@ -192,7 +192,7 @@ class FolderStore(ObjectStore):
 
     def delete_marker(self, name: str) -> bool:
         """Remove a marker; whether it was there."""
-        path = self._marker(name)
+        path = self._markers / marker_file(name)
         with self._reported():
             try:
                 path.unlink()
@@ -219,10 +219,6 @@ class FolderStore(ObjectStore):
     def _path(self, digest: str) -> Path:
         check_digest(digest)
         return self._objects / digest[:2] / digest[2:]
-
-    def _marker(self, name: str) -> Path:
-        # All in one folder, so that `a` and `a/b` can both be; no name has a plus of its own.
-        return self._markers / check_marker(name).replace("/", "+")
 
     def _touch(self, digest: str, size: int) -> bool:
         """Mark an object as put now; False if it is missing, or damaged in a way that its size shows."""

@@ -13,11 +13,11 @@ from clew.objects.base import (
     ObjectStore,
     StoredObject,
     check_digest,
-    check_marker,
     check_range,
     check_source,
     damaged,
     digest_of,
+    marker_file,
     missing,
     missing_marker,
 )
@@ -117,7 +117,7 @@ class MemoryStore(ObjectStore):
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a marker unless there is one; see `ObjectStore.create`."""
-        check_marker(name)
+        name = marker_file(name)
         with self._lock:
             if name in self._markers:
                 return False
@@ -127,14 +127,14 @@ class MemoryStore(ObjectStore):
     def read_marker(self, name: str) -> bytes:
         """The data of a marker."""
         try:
-            return self._markers[check_marker(name)]
+            return self._markers[marker_file(name)]
         except KeyError:
             raise missing_marker(name, self.url) from None
 
     def delete_marker(self, name: str) -> bool:
         """Remove a marker; whether it was there."""
         with self._lock:
-            return self._markers.pop(check_marker(name), None) is not None
+            return self._markers.pop(marker_file(name), None) is not None
 
     def _data(self, digest: str) -> bytes:
         try:

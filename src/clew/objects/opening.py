@@ -15,6 +15,9 @@ from clew.objects.memory import MemoryStore
 if TYPE_CHECKING:
     from clew.objects.s3 import S3Credentials
 
+# The services that have passed the check in this process, by endpoint, bucket and keys: some take seconds for it.
+_proven: "set[tuple[str | None, str, S3Credentials | None]]" = set()
+
 _FORMS = "a folder's path, file:///folder, s3://bucket/prefix?endpoint=…&region=…, or memory://"
 
 
@@ -25,8 +28,8 @@ def open_store(
 
     A folder is made if it isn't there; a bucket has to be there. `cache_folder` takes the local copies of an S3
     store (default: `$CLEW_CACHE` or the user's cache folder). Without `credentials` S3's come from the environment:
-    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, or the machine's role at AWS. A new folder and
-    every S3 store has to pass `check_conditional_put`.
+    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, or the machine's role at AWS. A new folder has
+    to pass `check_conditional_put`, and so has a bucket when a process first opens a store in it.
 
     Raises:
         UsageError: the URL has another form, or holds credentials.
@@ -82,5 +85,8 @@ def _open_s3(parts: SplitResult, cache_folder: Path, credentials: "S3Credentials
         credentials=credentials,
         cache_folder=cache_folder,
     )
-    check_conditional_put(store)
+    service = (store.endpoint, parts.netloc, credentials)
+    if service not in _proven:
+        check_conditional_put(store)
+        _proven.add(service)
     return store

@@ -22,13 +22,13 @@ from clew.objects.base import (
     ObjectStore,
     StoredObject,
     check_digest,
-    check_marker,
     check_range,
     check_source,
     damaged,
     digest_of,
     digest_of_file,
     is_digest,
+    marker_file,
     missing,
     missing_marker,
     read_chunks,
@@ -99,7 +99,8 @@ class S3ObjectStore(ObjectStore):
     ) -> None:
         if endpoint is None:
             endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
-        self._bucket, self._prefix, self._endpoint, self._region = bucket, prefix, endpoint, region
+        self.endpoint = endpoint
+        self._bucket, self._prefix, self._region = bucket, prefix, region
         self._secrets = _known_secrets(credentials)
         if not self._secrets and endpoint is not None and not any(map(os.environ.get, _KEYLESS)):
             # Without this the client would ask for a role at the address that AWS keeps for that, and wait.
@@ -124,7 +125,7 @@ class S3ObjectStore(ObjectStore):
     @property
     def url(self) -> str:
         """The store's URL, without credentials."""
-        given = {"endpoint": self._endpoint, "region": self._region}
+        given = {"endpoint": self.endpoint, "region": self._region}
         query = "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
         return f"s3://{self._bucket}/{self._prefix}" + (f"?{query}" if query else "")
 
@@ -219,7 +220,7 @@ class S3ObjectStore(ObjectStore):
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a marker unless there is one (`If-None-Match: *`); see `ObjectStore.create`."""
-        key = f"refs/{check_marker(name)}"
+        key = f"refs/{marker_file(name)}"
         with self._reported():
             try:
                 obstore.put(self._once, key, data, mode="create")
@@ -229,7 +230,7 @@ class S3ObjectStore(ObjectStore):
 
     def read_marker(self, name: str) -> bytes:
         """The data of a marker."""
-        key = f"refs/{check_marker(name)}"
+        key = f"refs/{marker_file(name)}"
         with self._reported():
             try:
                 return obstore.get(self._client, key).bytes().to_bytes()
@@ -238,7 +239,7 @@ class S3ObjectStore(ObjectStore):
 
     def delete_marker(self, name: str) -> bool:
         """Remove a marker; whether it was there."""
-        key = f"refs/{check_marker(name)}"
+        key = f"refs/{marker_file(name)}"
         with self._reported():
             try:
                 obstore.head(self._client, key)

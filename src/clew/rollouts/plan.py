@@ -27,7 +27,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """
 
     alpha: float = 0.05
-    shares: list[float] = [0.01, 0.05, 0.25, 0.5, 1.0]
+    shares: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 1.0)
     outcome: str
     loss: str = "absolute_error"
     loss_cap: float
@@ -72,8 +72,8 @@ def _check(plan: Plan) -> None:
     faults = []
     if not 0 < plan.alpha < 0.5:
         faults.append(f"alpha must be between 0 and 0.5, and is {plan.alpha}")
-    if not plan.shares or plan.shares != sorted(set(plan.shares)) or plan.shares[-1] != 1 or plan.shares[0] <= 0:
-        faults.append(f"shares must grow from above 0 to 1, and are {plan.shares}")
+    if not plan.shares or list(plan.shares) != sorted(set(plan.shares)) or plan.shares[-1] != 1 or plan.shares[0] <= 0:
+        faults.append(f"shares must grow from above 0 to 1, and are {list(plan.shares)}")
     if plan.loss not in ("absolute_error", "wrong"):
         faults.append(f"loss must be absolute_error or wrong, and is {plan.loss!r}")
     if not 0 < plan.margin < plan.loss_cap:

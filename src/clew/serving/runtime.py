@@ -1,8 +1,11 @@
 """Models in memory, and batches: what waits while one batch is predicted becomes the next batch."""
 
 import asyncio
+import functools
+import math
 import time
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +14,12 @@ import polars as pl
 
 from clew.models import Model
 from clew.models import by_id as model_by_id
+from clew.models.signature import Signature
+from clew.serving.worker import Worker
 from clew.workspace import Workspace
 
 _MOST_ROWS = 4096
+_DEEPEST = 4  # of what a journal's output can hold: a value for each row, or lists of lists of lists
 
 
 @dataclass(frozen=True)
@@ -25,42 +31,69 @@ class Answer:
     latency_us: int
 
 
+class _Broken:
+    """Stands for a model that can't be loaded: says so to every row."""
+
+    def __init__(self, error: str) -> None:
+        self.error = error
+
+    def predict_prepared(self, rows: pl.DataFrame) -> np.ndarray:
+        raise RuntimeError(f"it can't be loaded: {self.error}; so it can't answer {rows.height} rows")
+
+
 @dataclass
 class Runtime:
-    """One loaded version with its queue. Predictions run in one thread, so the event loop goes on."""
+    """One loaded version with its queue and its thread, so that the event loop and other versions go on.
+
+    One event loop owns it.
+    """
 
     version_id: str
     reference: str
-    model: Model
-    _queue: list[tuple[pl.DataFrame, "asyncio.Future[Answer]"]] = field(default_factory=list)
-    _busy: bool = False
+    signature: Signature
+    model: "Model | _Broken"
+    _queue: deque[tuple[pl.DataFrame, "asyncio.Future[Answer]"]] = field(default_factory=deque)
+    _busy_since: float | None = None
 
-    async def predict(self, rows: pl.DataFrame, pool: ThreadPoolExecutor) -> Answer:
-        """Predict rows that have the signature's columns. Never raises for what the model does."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+    def __post_init__(self) -> None:
+        self._worker = Worker(f"predict {self.reference}")
+        # Whoever still waits for an answer holds the runtime, so the thread ends after the last one.
+        weakref.finalize(self, self._worker.close)
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the present batch is under way; 0 when nothing is."""
+        return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
+
+    def predict(self, rows: pl.DataFrame) -> "asyncio.Future[Answer]":
+        """Queue rows that have the signature's columns. The future never fails for what the model does."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append((rows, future))
-        if not self._busy:
-            self._busy = True
-            task = loop.create_task(self._drain(pool))
-            task.add_done_callback(_surface)
-        return await future
+        if self._busy_since is None:
+            self._next()
+        return future
 
-    async def _drain(self, pool: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._queue:
-                batch, size = [], 0
-                while self._queue and size < _MOST_ROWS:
-                    batch.append(self._queue.pop(0))
-                    size += batch[-1][0].height
-                for (_, future), answer in zip(
-                    batch, await loop.run_in_executor(pool, self._answer, [rows for rows, _ in batch]), strict=True
-                ):
-                    if not future.done():
-                        future.set_result(answer)
-        finally:
-            self._busy = False
+    def _next(self) -> None:
+        self._busy_since = None
+        tables: list[pl.DataFrame] = []
+        futures: list[asyncio.Future[Answer]] = []
+        size = 0
+        while self._queue and size < _MOST_ROWS:
+            rows, future = self._queue.popleft()
+            if not future.done():  # whoever asked may have given up
+                tables.append(rows)
+                futures.append(future)
+                size += rows.height
+        if tables:
+            self._busy_since = time.monotonic()
+            tell = functools.partial(self._told, futures)
+            self._worker.run(functools.partial(self._answer, tables), futures[0].get_loop(), tell)
+
+    def _told(self, futures: "list[asyncio.Future[Answer]]", answers: list[Answer]) -> None:
+        for future, answer in zip(futures, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+        self._next()
 
     def _answer(self, tables: list[pl.DataFrame]) -> list[Answer]:
         whole = tables[0] if len(tables) == 1 else pl.concat(tables)
@@ -76,23 +109,38 @@ class Runtime:
 
     def _one(self, rows: pl.DataFrame) -> Answer:
         started = time.perf_counter_ns()
+        values: list[Any] | None = None
+        error = None
         try:
-            predicted = self.model.predict_prepared(rows)
-            values, error = _plain(predicted), None
-        except Exception as raised:  # noqa: BLE001 - the user's model may raise anything; the server goes on
-            values, error = None, f"{type(raised).__name__}: {raised}"[:500]
+            values = _plain(self.model.predict_prepared(rows))
+        except BaseException as raised:  # noqa: BLE001 - the user's model may raise anything, even SystemExit
+            error = f"{type(raised).__name__}: {raised}"[:500]
         return Answer(values, error, (time.perf_counter_ns() - started) // 1000)
 
 
 def _plain(values: np.ndarray) -> list[Any]:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError("the model gave a prediction that is no finite number")
+    """Predictions as what JSON and the journal can hold. Raises ValueError for what they can't."""
+    if values.ndim > _DEEPEST:
+        raise ValueError(f"the model gave predictions of {values.ndim} dimensions, and {_DEEPEST} is the most")
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise ValueError("the model gave a prediction that is no finite number")
+        values = values.astype(np.float64, copy=False)
+    elif values.dtype.kind == "O":
+        for value in values.flat:
+            _check_scalar(value)
+    elif values.dtype.kind not in "biuU":
+        raise ValueError(f"the model gave predictions of the type {values.dtype}, which JSON doesn't have")
     return list(values.tolist())
 
 
-def _surface(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled():
-        task.result()
+def _check_scalar(value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("the model gave a prediction that is no finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("the model gave a whole number of more than 64 bits")
+    if value is not None and type(value) not in (str, int, float, bool):
+        raise ValueError(f"the model gave a prediction of the type {type(value).__name__}, which JSON doesn't have")
 
 
 def load(workspace: Workspace, version_id: str) -> Runtime:
@@ -101,4 +149,17 @@ def load(workspace: Workspace, version_id: str) -> Runtime:
     model = version.load()
     if model.example.height:
         model.predict(model.example)
-    return Runtime(version.id, version.reference, model)
+    return Runtime(version.id, version.reference, model.signature, model)
+
+
+def load_candidate(workspace: Workspace, version_id: str) -> Runtime:
+    """As `load`, but a version that can't be loaded or warmed is one that fails at every request.
+
+    So its failures are evidence against it, and the champion goes on.
+    """
+    try:
+        return load(workspace, version_id)
+    except Exception as error:  # noqa: BLE001 - unpacking runs the candidate's own code, which may raise anything
+        version = model_by_id(workspace, version_id)
+        message = f"{type(error).__name__}: {error}"[:400]
+        return Runtime(version.id, version.reference, version.signature_of(), _Broken(message))

@@ -107,6 +107,7 @@ def run(connection: sa.Connection, run_id: str) -> Fact | None:
         "occurred_at": iso(row.occurred_at),
         "recorded_at": iso(row.recorded_at),
         "ended_at": iso(row.ended_at),
+        "seconds": seconds(row),
     }
 
 
@@ -165,6 +166,12 @@ def steps(connection: sa.Connection, run_id: str) -> list[Fact]:
             "error": row.error,
             "started_at": iso(row.recorded_at),
             "ended_at": iso(row.ended_at),
+            "seconds": seconds(row),
         }
         for row in rows
     ]
+
+
+def seconds(row: Any) -> float | None:
+    """How long a run or a step took on this machine's clock, None while it runs."""
+    return None if row.ended_at is None else float((row.ended_at - row.recorded_at).total_seconds())

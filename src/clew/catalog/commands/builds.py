@@ -34,6 +34,11 @@ def record_artifact(tx: Transaction, spec: ArtifactSpec) -> str:
     return str(found.id)
 
 
+def printable(text: str) -> str:
+    """The text without what JSON or PostgreSQL can't keep: the word of a failure must not hide the failure."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 class RecordCode(Command, frozen=True, kw_only=True):
     """Keep the code of a run: an archive of files, and the commit when there is one."""
 
@@ -108,6 +113,10 @@ class FinishStep(Command, frozen=True, kw_only=True):
     outputs: dict[str, ArtifactSpec] = {}
     started_at: Moment
 
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            msgspec.structs.force_setattr(self, "error", printable(self.error))
+
     def apply(self, tx: Transaction) -> str:
         """Give the step's id."""
         step_id = tx.insert(
@@ -156,6 +165,10 @@ class EndRun(Command, frozen=True, kw_only=True):
     state: RunState
     error: str | None = None
     metrics: Mapping[str, float | None] = {}  # null: not a finite number
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            msgspec.structs.force_setattr(self, "error", printable(self.error))
 
     def apply(self, tx: Transaction) -> Row:
         """Give whether the run was still running; a run ends once."""

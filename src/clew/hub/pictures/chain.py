@@ -79,8 +79,8 @@ def _draw(box: _Box, place: tuple[float, float]) -> Markup:
         element("title", f"{box.kind}: {box.title}; {box.note}"),
         element("rect", x=x, y=y, width=_WIDE, height=_TALL, rx=8, class_=f"box box-{box.state}"),
         element("text", box.kind, x=x + 12, y=y + 20, class_="box-kind"),
-        element("text", cut(box.title, 19), x=x + 12, y=y + 41, class_="box-title"),
-        element("text", cut(box.note, 23), x=x + 12, y=y + 60, class_="box-note"),
+        element("text", cut(box.title, 17), x=x + 12, y=y + 41, class_="box-title"),
+        element("text", cut(box.note, 22), x=x + 12, y=y + 60, class_="box-note"),
     )
     return element("a", inner, href=box.href) if box.href else inner
 
@@ -127,9 +127,9 @@ def _model(thread: Fact) -> list[_Box]:
 def _route(thread: Fact) -> list[_Box]:
     found, route, endpoint = thread["prediction"], thread["route"], thread["endpoint"]
     href = None if endpoint is None else f"/endpoints/{quote(endpoint['name'], safe='')}"
-    note = f"revision {found['route_revision']}, {share(found['share'])} {found['role']}"
+    note = f"{found['role']}, {share(found['share'])}"
     state = "gone" if route is None else "live"
-    return [_Box("route", found["endpoint"], note, href, state)]
+    return [_Box(f"route, revision {found['route_revision']}", found["endpoint"], note, href, state)]
 
 
 def _prediction(found: Fact) -> list[_Box]:
@@ -143,8 +143,7 @@ def _outcomes(outcomes: list[Fact]) -> list[_Box]:
     boxes = []
     for one in outcomes[:_MOST]:
         days = f"{one['delay_days']:.1f} days later"
-        off = "" if one["error"] is None else f", off {amount(one['error'])}"
-        boxes.append(_Box(f"outcome: {cut(str(one['name']), 12)}", amount(one["value"]), f"{days}{off}", "#outcomes"))
+        boxes.append(_Box(f"outcome: {cut(str(one['name']), 12)}", amount(one["value"]), days, "#outcomes"))
     if len(outcomes) > _MOST:
         boxes[-1] = _Box("outcomes", f"{len(outcomes) - _MOST + 1} more", "listed below", "#outcomes")
     return boxes

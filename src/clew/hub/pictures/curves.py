@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from clew.thread.words import amount, share
 
 _WIDTH: Final = 380.0
 _HEIGHT: Final = 220.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 30.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 22.0, 30.0
 _GUARDS: Final = {"harm": 0, "safe": 1, "disagreement": 2, "errors": 3}
 
 Fact = dict[str, Any]
@@ -78,13 +79,10 @@ def share_curve(rollout: Fact) -> Markup:
         return Markup("")
     last = max([at for at, _ in changes] + [at for at, _ in decisions])
     plane = _Plane(changes[0][0], max(last, changes[0][0] + 1), -0.03, 1.05)
-    points: list[tuple[float, float]] = []
-    for at, value in changes:
-        if points:
-            points.append(plane.at(at, before))
-        points.append(plane.at(at, value))
-        before = value
-    points.append(plane.at(plane.x_high, before))
+    points = [plane.at(*changes[0])]
+    for (_, before), (at, value) in pairwise(changes):
+        points += [plane.at(at, before), plane.at(at, value)]
+    points.append(plane.at(plane.x_high, changes[-1][1]))
     dots = [
         element(
             "circle",
@@ -110,20 +108,22 @@ def evidence_curve(rollout: Fact) -> Markup:
     curves: dict[str, list[tuple[float, float]]] = {}
     for decision in reversed(rollout["decisions"]):
         for name, guard in _guards(decision).items():
-            evidence, threshold = _number(guard.get("log_e")), _number(guard.get("threshold"))
+            # A guard decides on the largest evidence it has seen.
+            evidence, threshold = _number(guard.get("max_log_e", guard.get("log_e"))), _number(guard.get("threshold"))
             if evidence is not None and threshold:
-                curves.setdefault(str(name), []).append((float(decision["requests"]), evidence / threshold))
-    drawn = {name: points for name, points in curves.items() if len(points) > 1}
-    if not drawn:
+                # Before the first request there is no evidence: every curve begins at 0.
+                curves.setdefault(str(name), [(0.0, 0.0)]).append((float(decision["requests"]), evidence / threshold))
+    if not curves:
         return Markup("")
-    everything = [point for points in drawn.values() for point in points]
+    everything = [point for points in curves.values() for point in points]
     # Evidence against can fall without end; what is far below 0 says no more than that.
     plane = _Plane.around([x for x, _ in everything], [max(-1.0, y) for _, y in everything] + [0.0, 1.0])
     lines, legend = [], []
-    for number, (name, points) in enumerate(sorted(drawn.items(), key=lambda item: _GUARDS.get(item[0], 9))):
-        colour = _GUARDS.get(name, 4)
+    names = sorted(curves, key=lambda name: (_GUARDS.get(name, 9), name))
+    for number, name in enumerate(names):
+        points, colour = curves[name], _GUARDS.get(name, 4)
         lines.append(polyline([plane.at(x, max(-1.0, y)) for x, y in points], f"line guard-{colour}"))
-        legend.append(_legend(number, name, colour))
+        legend.append(_legend(sum(28 + 6.4 * len(cut(one, 14)) for one in names[:number]), name, colour))
     return _picture(
         "evidence over requests",
         *plane.grid(_counts(plane)),
@@ -136,24 +136,35 @@ def evidence_curve(rollout: Fact) -> Markup:
 def interval_band(rollout: Fact) -> Markup:
     """The interval of the difference between candidate and champion over requests, with its mean."""
     rows = []
+    margin: float | None = None
     for decision in reversed(rollout["decisions"]):
         evidence = decision["evidence"] if isinstance(decision["evidence"], dict) else {}
         interval = evidence.get("interval")
         ends = [_number(end) for end in interval] if isinstance(interval, list) and len(interval) == 2 else []
         if ends and ends[0] is not None and ends[1] is not None:
             rows.append((float(decision["requests"]), ends[0], ends[1], _number(evidence.get("mean_difference"))))
-    if len(rows) < 2:
+            margin = _number(evidence.get("margin"))
+    if not rows:
         return Markup("")
-    plane = _Plane.around([row[0] for row in rows], [end for row in rows for end in row[1:3]] + [0.0])
+    limits = [0.0] if margin is None else [0.0, margin]
+    plane = _Plane.around([0.0, *(row[0] for row in rows)], [end for row in rows for end in row[1:3]] + limits)
     outline = [plane.at(x, high) for x, _, high, _ in rows] + [plane.at(x, low) for x, low, _, _ in reversed(rows)]
     band = element("polygon", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in outline), class_="band")
-    middle = polyline([plane.at(x, mean) for x, _, _, mean in rows if mean is not None], "line line-1")
+    means = [plane.at(x, mean) for x, _, _, mean in rows if mean is not None]
+    reaches = [
+        element("line", x1=plane.x(x), x2=plane.x(x), y1=plane.y(low), y2=plane.y(high), class_="reach")
+        for x, low, high, _ in rows
+    ]
+    limit = [] if margin is None else [plane.rule(margin, "", "threshold"), _above(plane, margin)]
     return _picture(
         "difference between candidate and champion over requests",
         *plane.grid(_counts(plane)),
         plane.rule(0.0, "0", "zero"),
+        *limit,
         band,
-        middle,
+        *reaches,
+        polyline(means, "line line-1"),
+        *(element("circle", cx=x, cy=y, r=3, class_="dot") for x, y in means),
     )
 
 
@@ -168,16 +179,21 @@ def _number(value: Any) -> float | None:
     return float(value) if good else None
 
 
+def _above(plane: _Plane, margin: float) -> Markup:
+    label = f"margin {amount(margin)}"
+    return element("text", label, x=_WIDTH - _RIGHT, y=plane.y(margin) - 4, text_anchor="end", class_="tick")
+
+
 def _counts(plane: _Plane) -> list[tuple[float, str]]:
     return [(plane.x_low, amount(round(plane.x_low))), (plane.x_high, f"{amount(round(plane.x_high))} requests")]
 
 
-def _legend(number: int, name: str, colour: int) -> Markup:
-    x, y = _LEFT + 10, _TOP + 12 + 16 * number
+def _legend(start: float, name: str, colour: int) -> Markup:
+    x, y = _LEFT + start, _TOP - 3
     return element(
         "g",
-        element("line", x1=x, x2=x + 16, y1=y - 4, y2=y - 4, class_=f"line guard-{colour}"),
-        element("text", cut(name, 20), x=x + 22, y=y, class_="legend"),
+        element("line", x1=x, x2=x + 13, y1=y - 4, y2=y - 4, class_=f"line guard-{colour}"),
+        element("text", cut(name, 14), x=x + 18, y=y, class_="legend"),
     )
 
 

@@ -50,6 +50,7 @@ def overview(workspace: Workspace) -> Fact:
                     "version": int(row.version),
                     "state": row.state,
                     "metrics": row.metrics,
+                    "occurred_at": iso(row.occurred_at),
                     "recorded_at": iso(row.recorded_at),
                 }
                 for row in newest

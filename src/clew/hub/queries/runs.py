@@ -106,7 +106,7 @@ def runs(workspace: Workspace, query: RunQuery) -> Fact:
                 "state": row.state,
                 "actor": row.actor,
                 "occurred_at": iso(row.occurred_at),
-                "seconds": None if row.ended_at is None else (row.ended_at - row.recorded_at).total_seconds(),
+                "seconds": built.seconds(row),
                 "metrics": values.get(str(row.id), {}),
                 "models": made.get(str(row.id), []),
             }
@@ -226,7 +226,7 @@ def run(workspace: Workspace, run_id: str) -> Fact:
         }
 
 
-def _histories(newest_first: Sequence[sa.Row[Any]]) -> list[Fact]:
+def _histories(newest_first: Sequence[Any]) -> list[Fact]:
     """Each metric with its last value, and its values over steps."""
     found: dict[str, list[list[float | None]]] = {}
     for point in reversed(newest_first):

@@ -1,0 +1,63 @@
+"""Where code comes from: installed, and known by the environment's lock, or the user's own."""
+
+import functools
+import os
+import site
+import sys
+import sysconfig
+from pathlib import Path
+from types import FrameType
+
+CLEW = Path(__file__).resolve().parent.parent
+
+
+@functools.cache
+def installed_roots() -> tuple[Path, ...]:
+    """The folders of installed code, and clew's own."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    base = dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), sys.base_prefix)
+    found = {sysconfig.get_path(name, vars=where) for name in names for where in ({}, base)}
+    found |= {*site.getsitepackages(), site.getusersitepackages()}
+    # Only those: where Python lies in /usr, everything below its prefix would take in an /usr/src/app.
+    return (*sorted({Path(folder).resolve() for folder in found}), CLEW)
+
+
+@functools.lru_cache(maxsize=20_000)
+def is_users(file: str) -> bool:
+    """Whether a file of code is the user's: neither installed nor made up by a library."""
+    if file.startswith("<"):
+        return file.startswith("<model ")  # the code of a loaded model
+    path = Path(os.path.realpath(file))
+    return not any(path.is_relative_to(root) for root in installed_roots())
+
+
+def asking(passing: tuple[str, ...] = ()) -> FrameType | None:
+    """The user's frame that asks for something; None when an installed library asks on its own account.
+
+    Code of clew, code without a file, and files that end in one of `passing` only pass on what they are asked.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who asks is in the frames above
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if is_users(file):
+            return frame
+        passes = (
+            file.startswith(str(CLEW))
+            or file.endswith(passing)
+            or (file.startswith("<") and not file.startswith("<frozen importlib"))
+        )
+        if not passes:
+            return None
+        frame = frame.f_back
+    return None
+
+
+def within(ends: tuple[str, ...]) -> bool:
+    """Whether some frame above lies in a file that ends so, or a library of that name."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who asks is in the frames above
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if any(end in file if end.startswith("/") and end.endswith("/") else file.endswith(end) for end in ends):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,105 @@
+"""Modules of the user's code, loaded from bytes that are kept: what is hashed is what runs.
+
+Python's own loader trusts a compiled file whenever the source's time (in whole seconds) and size agree, keeps a module
+for as long as the process lives, and reads a late import from the disk as it is by then. Each of these runs old
+code under a new name, or new code under an old one.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from clew.pipelines import state
+from clew.pipelines.origin import is_users
+
+_began = time.time()
+
+kept: dict[str, bytes] = {}
+"""The bytes of every module that was loaded here, by its file."""
+fresh: dict[str, dict[str, str]] = {}
+"""What each of these modules held when its import was done, by its name."""
+
+
+@contextmanager
+def loading(frozen: Mapping[str, bytes] | None = None) -> Iterator[None]:
+    """While this lasts, the user's modules are compiled from bytes that are kept; with `frozen`, from those."""
+    finder = _Finder(frozen or {})
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def spec_of(name: str, path: Path) -> ModuleSpec:
+    """A module to be made from a file, with its bytes kept."""
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), {}))
+    assert spec is not None  # noqa: S101 - there is a loader
+    return spec
+
+
+def forget(root: Path) -> None:
+    """Forget the modules below a folder, and those that modules of it go by, so that they are imported as they are."""
+    own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name == "__main__" or not file or not is_users(str(file)):
+            continue
+        if Path(os.path.realpath(file)).is_relative_to(root) or name.partition(".")[0] in own:
+            del sys.modules[name]
+            fresh.pop(name, None)
+            kept.pop(os.path.realpath(file), None)
+    importlib.invalidate_caches()
+
+
+def edited_since(modules: Mapping[str, Path]) -> list[str]:
+    """Modules that others had imported, and whose files were edited while this process lives."""
+    return [
+        name
+        for name, path in modules.items()
+        if os.path.realpath(path) not in kept and path.exists() and path.stat().st_mtime > _began
+    ]
+
+
+class _Finder:
+    """Finds as all others do, and hands the user's modules to a loader of its own."""
+
+    def __init__(self, frozen: Mapping[str, bytes]) -> None:
+        self._frozen = frozen
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        for finder in list(sys.meta_path):
+            if isinstance(finder, _Finder):
+                continue
+            found = finder.find_spec(name, path, target)
+            if found is not None:
+                if type(found.loader) is SourceFileLoader and found.origin and is_users(found.origin):
+                    found.loader = _Loader(name, found.origin, self._frozen)
+                return found
+        return None
+
+
+class _Loader(SourceFileLoader):
+    """Compiles the source itself, never a compiled file that was left beside it."""
+
+    def __init__(self, name: str, path: str, frozen: Mapping[str, bytes]) -> None:
+        super().__init__(name, path)
+        self._frozen = frozen
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        real = os.path.realpath(path)
+        content = self._frozen.get(real)
+        kept[real] = self.get_data(path) if content is None else content
+        return self.source_to_code(kept[real], path)
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        fresh[module.__name__] = state.of_module(module)
