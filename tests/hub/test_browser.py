@@ -91,6 +91,8 @@ def test_from_the_overview_down_to_the_snapshot_and_back_from_a_prediction(page:
     evidence.locator("summary").click()
     expect(evidence.locator("table")).to_be_visible()
     expect(evidence).to_contain_text("disagreement")
+    decisions = rollout.locator(".scroll")
+    assert decisions.evaluate("box => box.scrollWidth <= box.clientWidth")
 
     # The candidate, its run, the snapshot that trained it, where that came from.
     rollout.get_by_role("link", name="house-price@2").first.click()

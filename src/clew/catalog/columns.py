@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
 _last = 0
@@ -67,7 +66,19 @@ class Instant(TypeDecorator[datetime]):
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC) - _EPOCH
 
-JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+class Document(TypeDecorator[Any]):
+    """JSON, kept as JSONB in PostgreSQL, whose dialect is loaded only where it is used."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """The type that a database has for it."""
+        if dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import JSONB
+
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(sa.JSON(none_as_null=True))
 
 
 def key() -> sa.Column[str]:
@@ -109,7 +120,7 @@ def moment(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
 
 def document(name: str, *, nullable: bool = False) -> sa.Column[Any]:
     """A JSON document (JSONB in PostgreSQL, which forgets the order of keys) for what is shown and not joined."""
-    return sa.Column(name, JSON, nullable=nullable)
+    return sa.Column(name, Document, nullable=nullable)
 
 
 def state(*values: str) -> sa.Column[str]:

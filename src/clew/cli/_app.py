@@ -96,4 +96,10 @@ def hub(
     from clew.hub.serve import serve
 
     with session() as workspace:
-        serve(workspace, host=host, port=port, token=os.environ.get("CLEW_TOKEN") or None)
+        serve(
+            workspace,
+            host=host,
+            port=port,
+            token=os.environ.get("CLEW_TOKEN") or None,
+            announce=lambda url: say(f"clew hub: {url}"),
+        )

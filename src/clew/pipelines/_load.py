@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from clew.errors import NotFoundError, StepError, UsageError
+from clew.pipelines import sources, watch
 from clew.pipelines._pipeline import Pipeline
 
 
@@ -27,29 +28,37 @@ def load(target: str) -> tuple[Pipeline, Path]:
         if wanted not in found:
             raise NotFoundError(f"{path} has no pipeline {wanted!r}; it has: {', '.join(found) or 'none'}")
         return found[wanted], path.resolve()
-    if len(found) != 1:
+    different = list({id(value): value for value in found.values()}.values())
+    own = [one for one in different if getattr(one.function, "__module__", None) == module.__name__]
+    if len(own or different) != 1:
         what = "no pipeline" if not found else f"several pipelines: {', '.join(found)}"
         raise UsageError(f"{path} has {what}", mend="put @clew.pipeline above one, or name it: FILE.py:PIPELINE")
-    return next(iter(found.values())), path.resolve()
+    return (own or different)[0], path.resolve()
 
 
 def _import(path: Path) -> ModuleType:
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
-        return loaded
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} can't be imported", mend="check its name")
+    if path.stem in sys.stdlib_module_names or path.stem in ("clew", "numpy", "polars"):
+        raise UsageError(
+            f"{path.name} would take the place of the module {path.stem}",
+            mend=f"rename it, such as my_{path.name}",
+        )
+    root = str(path.parent)
+    if sys.path[:1] != [root]:
+        sys.path[:] = [root, *(place for place in sys.path if place != root)]
+    sources.forget(path.parent)
+    spec = sources.spec_of(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
+    seen = watch.Watch(None, (), ())
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with sources.loading(), watch.watching(seen):
+            assert spec.loader is not None  # noqa: S101 - sources made it
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         del sys.modules[path.stem]
         if isinstance(error, UsageError):
             raise
         text = "".join(traceback.format_exception(error, limit=-3))
-        raise StepError(f"{path} raised while it was imported:\n{text}", mend="mend the file") from error
+        raise StepError(f"{text}{path} raised while it was imported", mend="mend the file") from error
+    watch.imported[path] = seen
     return module

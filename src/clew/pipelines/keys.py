@@ -1,22 +1,45 @@
 """The key of a step: everything that its result may depend on, in parts that can be explained."""
 
+import dataclasses
+import enum
 import hashlib
+import json
+import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
+import numpy as np
+import polars as pl
 
 from clew.errors import NotFoundError, UsageError
-from clew.pipelines.graph import Node
-from clew.pipelines.project import Project
+from clew.pipelines.graph import DatasetInput, Handle, Node
+from clew.pipelines.project import Project, file_hash, hashed
 
-SCHEME = "k1"
+SCHEME = "k2"
+
+
+_SINGLE = {
+    "inputs": "input",
+    "parameters": "parameter",
+    "files": "file",
+    "env": "variable",
+    "values": "value",
+    "imported": "what an import reads:",
+}
 
 
 def parts(
-    node: Node, project: Project, environment_id: str, inputs: Mapping[str, str], constants: Mapping[str, Any]
+    node: Node,
+    project: Project,
+    environment_id: str,
+    inputs: Mapping[str, str],
+    constants: Mapping[str, Any],
+    *,
+    held: Mapping[str, str],
+    imported: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The parts of a key, each of them JSON-able.
 
@@ -26,6 +49,8 @@ def parts(
         environment_id: the content id of what is installed.
         inputs: content ids of what the step is handed, by argument.
         constants: plain arguments.
+        held: hashes of what the project's modules hold just before the step.
+        imported: hashes of what the project's modules read while they were imported.
     """
     step = node.step
     return {
@@ -35,8 +60,17 @@ def parts(
         "environment": environment_id,
         "inputs": dict(sorted(inputs.items())),
         "parameters": {name: _plain(node, name, value) for name, value in sorted(constants.items())},
-        "files": {name: _file_hash(project.root, name) for name in step.files},
-        "env": {name: _hashed(os.environ.get(name)) for name in step.env},
+        "values": dict(sorted(held.items())),
+        "imported": dict(sorted(imported.items())),
+        **declared(node, project),
+    }
+
+
+def declared(node: Node, project: Project) -> dict[str, Any]:
+    """The hashes of the files and variables that a step declares, as they are now."""
+    return {
+        "files": {name: _file_hash(project.root, name) for name in node.step.files},
+        "env": {name: hashed(os.environ.get(name)) for name in node.step.env},
     }
 
 
@@ -49,9 +83,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What changed between two keys of one step, in words."""
     words = {"code": "the code changed", "environment": "the environment changed"}
     found = []
-    for name in ("inputs", "parameters", "files", "env"):
+    for name, single in _SINGLE.items():
         before, after = old.get(name, {}), new.get(name, {})
-        single = {"inputs": "input", "parameters": "parameter", "files": "file", "env": "variable"}[name]
         for part in sorted(before.keys() | after.keys()):
             if before.get(part) != after.get(part):
                 shown = f" ({before.get(part)} → {after.get(part)})" if name == "parameters" else ""
@@ -62,23 +95,52 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _plain(node: Node, name: str, value: Any) -> Any:
     try:
-        return msgspec.to_builtins(value, order="deterministic")
+        return _exact(value)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"step {node.name} ({node.where}): argument {name!r} is a {type(value).__name__}, "
-            "which can't be part of a key",
+            f"which can't be part of a key: {error}",
             mend="hand over plain values (numbers, text, lists, dataclasses) or what another step gives",
         ) from error
 
 
+def _exact(value: Any) -> Any:  # noqa: PLR0911 - one return a kind
+    """A value as JSON in which no two different values are the same: plain where JSON has it, else with its type."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value)):
+        return value
+    if kind is list:
+        return [_exact(one) for one in value]
+    if kind is dict:
+        in_order = all(type(name) is str for name in value) and list(value) == sorted(value)
+        if in_order and "type" not in value:
+            return {name: _exact(one) for name, one in value.items()}
+        return {"type": "dict", "value": [[_exact(name), _exact(one)] for name, one in value.items()]}
+    if isinstance(value, DatasetInput | Handle):
+        raise TypeError("it holds what isn't known before the run; hand it over by itself")
+    if kind is tuple:
+        inner: Any = [_exact(one) for one in value]
+    elif kind in (set, frozenset):
+        inner = sorted((_exact(one) for one in value), key=lambda one: json.dumps(one, sort_keys=True))
+    elif kind is float or isinstance(value, PurePath | np.dtype | complex):
+        inner = str(value)
+    elif isinstance(value, np.ndarray | np.generic | pl.DataFrame | pl.Series | type) or callable(value):
+        raise TypeError("only plain values can")
+    elif isinstance(value, enum.Enum):
+        inner = [value.name, _exact(value.value)]
+    elif dataclasses.is_dataclass(value):
+        inner = {field.name: _exact(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    elif isinstance(value, msgspec.Struct):
+        inner = {name: _exact(getattr(value, name)) for name in value.__struct_fields__}
+    else:
+        inner = msgspec.to_builtins(value)
+        if isinstance(inner, dict | list) and not isinstance(value, dict | list | tuple | set | frozenset):
+            inner = _exact(inner)
+    return {"type": f"{kind.__module__}.{kind.__qualname__}", "value": inner}
+
+
 def _file_hash(root: Path, name: str) -> str:
-    path = root / name
-    if not path.is_file():
-        raise NotFoundError(f"the declared file {path} isn't there", mend="correct files=… of the step")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _hashed(value: str | None) -> str | None:
-    # Values of variables may be secrets: only a hash is kept.
-    return None if value is None else hashlib.sha256(value.encode()).hexdigest()
+    found = file_hash(root / name)
+    if found is None:
+        raise NotFoundError(f"the declared file {root / name} isn't there", mend="correct files=… of the step")
+    return found

@@ -34,30 +34,44 @@ def is_users(file: str) -> bool:
 def asking(passing: tuple[str, ...] = ()) -> FrameType | None:
     """The user's frame that asks for something; None when an installed library asks on its own account.
 
-    Code of clew, code without a file, and files that end in one of `passing` only pass on what they are asked.
+    Code of clew, code without a file, and files that `passing` names (see `within`) only pass on what they are asked.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who asks is in the frames above
     while frame is not None:
         file = frame.f_code.co_filename
         if is_users(file):
             return frame
-        passes = (
-            file.startswith(str(CLEW))
-            or file.endswith(passing)
-            or (file.startswith("<") and not file.startswith("<frozen importlib"))
-        )
-        if not passes:
+        if _imports(frame) or not (file.startswith((str(CLEW), "<")) or _named(file, passing)):
             return None
         frame = frame.f_back
     return None
 
 
-def within(ends: tuple[str, ...]) -> bool:
-    """Whether some frame above lies in a file that ends so, or a library of that name."""
+def importing() -> bool:
+    """Whether an installed library is being imported, by an import statement, nearer than any code of the user."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who asks is in the frames above
     while frame is not None:
-        file = frame.f_code.co_filename
-        if any(end in file if end.startswith("/") and end.endswith("/") else file.endswith(end) for end in ends):
+        if is_users(frame.f_code.co_filename):
+            return False
+        if _imports(frame):
             return True
         frame = frame.f_back
     return False
+
+
+def within(names: tuple[str, ...], *, function: str | None = None) -> bool:
+    """Whether some frame above lies in a file that is named: by its end, or `/library/`; or in such a function."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - who asks is in the frames above
+    while frame is not None:
+        if _named(frame.f_code.co_filename, names) and function in (None, frame.f_code.co_name):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _imports(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "_find_and_load" and frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def _named(file: str, names: tuple[str, ...]) -> bool:
+    return any(name in file if name.endswith("/") else file.endswith(name) for name in names)

@@ -1,21 +1,27 @@
 """The user's code: found, hashed and archived as it is when a run begins."""
 
+import functools
 import hashlib
 import io
+import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from clew.catalog.commands import RecordCode
 from clew.errors import UsageError
+from clew.pipelines.origin import installed_roots, is_users
+from clew.pipelines.sources import kept
 from clew.workspace import Workspace
 
 _MOST_FILES = 3000
 _LEFT_OUT = {"__pycache__", "node_modules", "site-packages"}
-_CLEW = Path(__file__).resolve().parent.parent
+_CODE = (".py", ".so", ".pyd")
+_ELSEWHERE = "_elsewhere"
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,9 @@ class Project:
     files: dict[str, bytes]  # path in the archive → content
     git_commit: str | None
     git_dirty: bool | None
+    places: dict[str, str] = field(default_factory=dict)  # where each file lies → its path in the archive
 
-    @property
+    @functools.cached_property
     def content_id(self) -> str:
         """The id of the code, independent of where it lies."""
         digest = hashlib.sha256()
@@ -49,54 +56,106 @@ class Project:
                 archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)
         return buffer.getvalue()
 
-    def owns(self, path: str) -> bool:
+    def owns(self, path: str | Path) -> bool:
         """Whether a file on disk is part of this code."""
-        resolved = Path(path)
-        return resolved.suffix == ".py" and resolved.is_relative_to(self.root)
+        return os.path.realpath(path) in self.places
 
-
-def installed_roots() -> tuple[Path, ...]:
-    """Where installed code lies: known by the environment's lock, not by its bytes."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    roots = {Path(sysconfig.get_path(name)).resolve() for name in names}
-    roots |= {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), _CLEW}
-    return tuple(roots)
+    @property
+    def frozen(self) -> dict[str, bytes]:
+        """The code by where it lies."""
+        return {place: self.files[path] for place, path in self.places.items()}
 
 
 def capture(entry: Path) -> Project:
     """All code that a pipeline's file can reach: call it after the file was imported. Raises UsageError."""
     root = entry.resolve().parent
+    files, places = gather(root)
+    return Project(root, entry.resolve().name, files, *_git(root), places)
+
+
+def gather(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The code in a folder, and what is used in place from elsewhere: by path in an archive, and where each lies.
+
+    Of modules that were loaded, it is what was loaded that counts, not what became of the file since.
+    """
     files: dict[str, bytes] = {}
-    for path in sorted(root.rglob("*.py")):
-        inside = path.relative_to(root)
-        if any(part in _LEFT_OUT or part.startswith(".") for part in inside.parts[:-1]):
-            continue
-        files[inside.as_posix()] = path.read_bytes()
+    places: dict[str, str] = {}
+
+    def take(name: str, path: Path) -> None:
+        place = os.path.realpath(path)
+        files[name] = kept[place] if place in kept else path.read_bytes()
+        places[place] = name
         if len(files) > _MOST_FILES:
             raise UsageError(
                 f"{root} holds more than {_MOST_FILES} Python files", mend="give the pipeline a folder of its own"
             )
-    for name, path in used_in_place(root).items():
-        files[f"_elsewhere/{name.replace('.', '/')}{'/__init__' if path.stem == '__init__' else ''}.py"] = (
-            path.read_bytes()
+
+    for path in _code_below(root):
+        take(path.relative_to(root).as_posix(), path)
+    for name, path in used_in_place(root, places).items():
+        part = "/__init__" if path.stem == "__init__" else ""
+        take(f"{_ELSEWHERE}/{name.replace('.', '/')}{part}{path.suffix}", path)
+    return files, places
+
+
+def _code_below(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _LEFT_OUT
+            and not name.startswith(".")
+            and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")  # noqa: PTH110 - of many folders
         )
-    commit, dirty = _git(root)
-    return Project(root, entry.resolve().name, files, commit, dirty)
+        for name in sorted(names):
+            path = Path(folder) / name
+            if name.endswith(_CODE) and path.is_file() and is_users(str(path)):
+                yield path
 
 
-def used_in_place(root: Path) -> dict[str, Path]:
-    """Imported modules that are neither installed nor in the pipeline's folder: editable installs, PYTHONPATH."""
-    installed = installed_roots()
+def used_in_place(root: Path, captured: Mapping[str, str]) -> dict[str, Path]:
+    """Imported modules that are neither installed nor captured: editable installs, PYTHONPATH, archives, hidden folders.
+
+    `__main__` counts only when it lies in the pipeline's folder, where it is captured.
+    """
     found = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not file or not str(file).endswith(".py") or name.startswith("__"):
+        if not isinstance(file, str) or name.startswith("__") or not is_users(file) or file.startswith("<"):
             continue
         path = Path(file).resolve()
-        if path.is_relative_to(root) or any(path.is_relative_to(place) for place in installed):
-            continue
-        found[name] = path
+        while not path.is_file() and path != path.parent:
+            path = path.parent  # a module in an archive
+        if path.is_file() and str(path) not in captured:
+            found[name] = path
     return found
+
+
+def modules_of(project: Project) -> list[ModuleType]:
+    """The modules of this code that are loaded, by name."""
+    found = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if isinstance(getattr(module, "__file__", None), str) and project.owns(str(module.__file__))
+    }
+    return [found[name] for name in sorted(found)]
+
+
+def file_hash(path: Path, *, deep: bool = True) -> str | None:
+    """The hash of a file, or of a folder: all that is in it, or (not deep) the names. None when nothing is there."""
+    if path.is_dir():
+        inside = sorted(path.rglob("*") if deep else path.iterdir())
+        parts = [(str(one.relative_to(path)), file_hash(one) if deep and one.is_file() else None) for one in inside]
+        return hashed(repr(parts))
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashed(value: str | None) -> str | None:
+    """The hash of a text, such as a variable's value, which may be a secret."""
+    return None if value is None else hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
 
 
 def _git(root: Path) -> tuple[str | None, bool | None]:

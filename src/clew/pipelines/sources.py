@@ -5,11 +5,12 @@ for as long as the process lives, and reads a late import from the disk as it is
 code under a new name, or new code under an old one.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -46,26 +47,28 @@ def spec_of(name: str, path: Path) -> ModuleSpec:
 
 
 def forget(root: Path) -> None:
-    """Forget the modules below a folder, and those that modules of it go by, so that they are imported as they are."""
+    """Forget what was loaded here before, the modules below a folder, and others by which its modules would go."""
     own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name == "__main__" or not file or not is_users(str(file)):
+        if name == "__main__" or not isinstance(file, str) or file.startswith("<") or not is_users(file):
             continue
-        if Path(os.path.realpath(file)).is_relative_to(root) or name.partition(".")[0] in own:
+        place = os.path.realpath(file)
+        if place in kept or Path(place).is_relative_to(root) or name.partition(".")[0] in own:
             del sys.modules[name]
             fresh.pop(name, None)
-            kept.pop(os.path.realpath(file), None)
+    kept.clear()
     importlib.invalidate_caches()
 
 
-def edited_since(modules: Mapping[str, Path]) -> list[str]:
-    """Modules that others had imported, and whose files were edited while this process lives."""
-    return [
-        name
-        for name, path in modules.items()
-        if os.path.realpath(path) not in kept and path.exists() and path.stat().st_mtime > _began
-    ]
+def edited_since(modules: Iterable[ModuleType]) -> list[str]:
+    """Those of the modules that others had imported, and whose files were edited while this process lives."""
+    found = []
+    for module in modules:
+        place = os.path.realpath(str(module.__file__))
+        if place not in kept and os.path.isfile(place) and os.stat(place).st_mtime > _began:  # noqa: PTH113, PTH116
+            found.append(module.__name__)
+    return found
 
 
 class _Finder:

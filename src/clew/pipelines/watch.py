@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from clew.pipelines import wraps
-from clew.pipelines.origin import asking, installed_roots, is_users, within
-from clew.pipelines.project import Project, file_hash, used_in_place
+from clew.pipelines.origin import asking, importing, installed_roots, within
+from clew.pipelines.project import Project, file_hash, hashed, used_in_place
 
 _HARMLESS = (
     "/proc/", "/sys/", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/fd/",
@@ -27,12 +27,30 @@ _HARMLESS = (
 # Files of the standard library, and libraries of settings, that read for whoever called them.
 _PASSING = (
     "/os.py", "/posixpath.py", "/genericpath.py", "/pathlib.py", "/string.py", "/glob.py", "/shutil.py", "/copy.py",
-    "/configparser.py", "/contextlib.py", "/functools.py", "/decouple.py", "/environs/__init__.py", "/environs.py",
-    "/dotenv/main.py", "/pydantic_settings/sources.py", "/pydantic_settings/main.py", "/omegaconf/resolvers/oc/__init__.py",
+    "/configparser.py", "/contextlib.py", "/functools.py", "/decouple.py", "/environs.py", "/environs/", "/dotenv/",
+    "/pydantic_settings/", "/omegaconf/",
 )  # fmt: skip
 _MACHINE = ("/loky/backend/context.py", f"/{platform.__name__}.py", "/ctypes/util.py")
-_OWN_PROCESSES = ("/sklearn/",)  # hands numbers and its own code to other processes, nothing that reads
+_OWN_PROCESSES = ("/site-packages/sklearn/",)  # hands numbers and its own code to other processes, nothing that reads
 _GLOB = frozenset("*?[")
+
+_EVENTS = {
+    "open": "file",
+    "os.listdir": "folder",
+    "os.scandir": "folder",
+    "os.fork": "processes",
+    "os.forkpty": "processes",
+    "socket.connect": "the network",
+    "socket.getaddrinfo": "the network",
+    "sqlite3.connect": "a database",
+    "subprocess.Popen": "another program",
+    "os.system": "another program",
+    "os.exec": "another program",
+    "os.posix_spawn": "another program",
+}
+
+imported: dict[Path, "Watch"] = {}
+"""What was read while a pipeline's file and the modules that it imports were loaded, by that file."""
 
 _watches: list["Watch"] = []
 _lock = threading.RLock()  # one watched step at a time in a process: steps that overlap use processes
@@ -53,7 +71,7 @@ class Watch:
         self.env = env
         self.reads: dict[str, str] = {}  # what was read → the mend
         self.files: dict[str, str | None] = {}  # files that were read, and what they held just before
-        self.variables: set[str] = set()
+        self.variables: dict[str, str | None] = {}  # variables that were read, hashed: they may be secrets
         self._written: set[str] = set()
 
     def note_open(self, path: Any, flags: int) -> None:
@@ -67,9 +85,9 @@ class Watch:
         elif not flags & os.O_WRONLY and name not in self._written:
             self.note_path(name)
 
-    def note_path(self, name: str) -> None:
+    def note_path(self, name: str, *, looked_at: bool = False) -> None:
         """A file or folder was read, or may have been."""
-        if self.project is None and asking(_LIBRARIES) is None:
+        if importing():
             return
         if "__pycache__" in name and name.endswith(".pyc"):
             name = importlib.util.source_from_cache(name)
@@ -83,7 +101,8 @@ class Watch:
         if str(path).startswith(_HARMLESS) or any(path == place or path.is_relative_to(place) for place in places):
             return
         if self.project is None:
-            self.files.setdefault(str(path), file_hash(path, deep=False))
+            looked = "folder" if looked_at and path.is_dir() else None
+            self.files.setdefault(str(path), looked or file_hash(path, deep=False))
             return
         if self.project.owns(path):
             return
@@ -103,23 +122,24 @@ class Watch:
 
     def note_stat(self, path: Any) -> None:
         """The user's code asked whether a file is there, how large it is, or when it changed."""
-        if isinstance(path, int) or asking(_PASSING) is None:
+        if isinstance(path, int) or asking(_PASSING) is None or within(("/pathlib.py",), function="resolve"):
+            return
+        if within(("/pathlib.py",), function="mkdir") or within(("/os.py",), function="makedirs"):
             return
         name = str(Path(os.fsdecode(path)).absolute())
         if name not in self._written:
-            self.note_path(name)
+            self.note_path(name, looked_at=True)
 
     def note_env(self, name: str | None) -> None:
         """A variable was read by the user's code, or (None) all of them."""
-        if name in self.env:
+        if name in self.env or asking(_PASSING) is None:
             return
-        frame = asking(_PASSING)
-        if frame is None or (name == "HOME" and _called_within(frame, "expanduser")):
+        if name == "HOME" and within(("/posixpath.py",), function="expanduser"):
             return
         if name is None:
             self.note_other("all environment variables")
         elif self.project is None:
-            self.variables.add(name)
+            self.variables.setdefault(name, hashed(os.environ.get(name)))
         else:
             self.reads[f"the environment variable {name}"] = f'@clew.step(env=["{name}"])'
 
@@ -130,43 +150,33 @@ class Watch:
 
     def note_other(self, what: str) -> None:
         """Something that can't be declared."""
-        if self.project is not None or asking(_LIBRARIES) is not None:
+        if not importing():
             self.reads[what] = "@clew.step(cache=False), or read it in from a dataset"
-
-
-_LIBRARIES = (".py",)  # while the user's code is imported, whatever it calls reads for it
 
 
 def _before_glob(parts: tuple[str, ...]) -> tuple[str, ...]:
     return parts[: next(at for at, part in enumerate(parts) if _GLOB & set(part))]
 
 
-def _called_within(stop: Any, name: str) -> bool:
-    frame = sys._getframe(2)  # noqa: SLF001 - who asks is in the frames above
-    while frame is not None and frame is not stop:
-        if frame.f_code.co_name == name:
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
-
-
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watches:
+    if not _watches or event not in _EVENTS:
         return
-    for watch in list(_watches):
-        if event == "open":
-            watch.note_open(arguments[0], arguments[2] or 0)
-        elif event in ("os.listdir", "os.scandir") and not isinstance(arguments[0], int):
+    with wraps.unwatched() as listened:
+        for watch in list(_watches) if listened else ():
+            _note(watch, event, arguments)
+
+
+def _note(watch: Watch, event: str, arguments: tuple[Any, ...]) -> None:
+    what = _EVENTS[event]
+    if what == "file":
+        watch.note_open(arguments[0], arguments[2] or 0)
+    elif what == "folder":
+        if not isinstance(arguments[0], int):
             watch.note_path(str(Path(os.fsdecode(arguments[0] or ".")).absolute()))
-        elif event in ("socket.connect", "socket.getaddrinfo"):
-            watch.note_other("the network")
-        elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
-            if not within(_MACHINE):
-                watch.note_other("another program")
-        elif event in ("os.fork", "os.forkpty"):
-            watch.note_processes()
-        elif event == "sqlite3.connect":
-            watch.note_other("a database")
+    elif what == "processes":
+        watch.note_processes()
+    elif what != "another program" or not within(_MACHINE):
+        watch.note_other(what)
 
 
 @functools.cache
@@ -186,8 +196,8 @@ def watching(watch: Watch) -> Iterator[Watch]:
             _watches.remove(watch)
     if watch.project is None:
         return
-    for name, path in used_in_place(watch.project.root).items():
-        if not watch.project.owns(path):  # also when an earlier step imported it
-            watch.reads[f"the module {name} from outside of the pipeline's folder, imported late"] = (
-                f"import {name} at the top of the pipeline's file"
-            )
+    for name in used_in_place(watch.project.root, watch.project.places):
+        # Also when an earlier step of this process imported it, since this one may use it too.
+        watch.reads[f"the module {name}, which was imported late from outside of the pipeline's folder"] = (
+            f"import {name} at the top of the pipeline's file"
+        )

@@ -11,6 +11,7 @@ import multiprocessing.pool
 import multiprocessing.process
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import process
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ class Noted(Protocol):
         """Something else was read."""
 
 
+_quiet = threading.local()
 _told: list[Noted] = []
 _undo: list[tuple[Any, str, Any]] = []
 _HEAPTYPE = 1 << 9  # CPython's flag of classes made by a class statement: only those can be changed
@@ -89,9 +91,23 @@ def telling(who: Noted) -> Iterator[None]:
                 setattr(holder, name, original)
 
 
+@contextmanager
+def unwatched() -> Iterator[bool]:
+    """While this lasts, this thread's own reading is not told; gives whether it was told before."""
+    before = getattr(_quiet, "on", False)
+    _quiet.on = True
+    try:
+        yield not before
+    finally:
+        _quiet.on = before
+
+
 def _tell(call: Callable[[Noted], None]) -> None:
-    for who in list(_told):
-        call(who)
+    if _told:
+        with unwatched() as listened:
+            if listened:
+                for who in list(_told):
+                    call(who)
 
 
 def _set(holder: Any, name: str, wrapper: Any) -> None:
@@ -122,7 +138,7 @@ def _wrap_all() -> None:
         made = _reader(vars(kind)["deserialize"].__func__, f"polars.{kind.__name__}.deserialize", first=1)
         _set(kind, "deserialize", classmethod(made))
     _wrap_environment()
-    for name in ("stat", "lstat", "access", "readlink"):
+    for name in ("stat", "access"):
         original = getattr(os, name)
         _set(os, name, _looker(original))
         for able in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids):

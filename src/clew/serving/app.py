@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import hmac
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,17 +19,18 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_LOG = logging.getLogger(__name__)
 MOST_BYTES = 8 * 1024 * 1024
 _TICK_SECONDS = 2.0
+_CLOCK_FORM = 'send {"now": "1996-01-01"}'
 
 
 class _Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    def __init__(self, status: int, code: str, message: str, mend: str | None = None) -> None:
+    def __init__(self, status: int, code: str, message: str, mend: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
         self.status = status
-        self.body: dict[str, Any] = {"error_code": code, "message": message}
-        if mend:
-            self.body["mend"] = mend
+        self.headers = headers
+        self.body = {"error_code": code, "message": message, "mend": mend}
 
 
 class App:
@@ -76,21 +79,23 @@ class App:
                 await self.server.advance(self.server.clock.now())
             except ClewError as error:
                 print(f"clew serve: {error}", flush=True)  # noqa: T201 - the server's log is its output
+            except Exception:  # noqa: BLE001 - a task's edge: whatever it was, the next look may be well
+                _LOG.exception("deciding failed")
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             status, body, headers = await self._answer(scope, receive)
         except _Refused as refused:
-            status, body, headers = refused.status, refused.body, []
+            status, body, headers = refused.status, refused.body, list(refused.headers)
         except PredictionError as error:
             status, headers = 500, _id_headers(error.ids)
             body = {"error_code": "MODEL_ERROR", "message": error.message, "prediction_ids": error.ids}
         except UsageError as error:
-            status, body, headers = 400, {"error_code": "BAD_REQUEST", "message": error.message}, []
-            if error.mend:
-                body["mend"] = error.mend
+            mend = error.mend or "correct that field, and send it again"
+            status, body, headers = 400, {"error_code": "BAD_REQUEST", "message": error.message, "mend": mend}, []
         except ClewError as error:
-            status, body, headers = 503, {"error_code": "UNAVAILABLE", "message": error.message}, []
+            mend = error.mend or "send it again later"
+            status, body, headers = 503, {"error_code": "UNAVAILABLE", "message": error.message, "mend": mend}, []
         content = msgspec.json.encode(body)
         await send(
             {
@@ -118,7 +123,7 @@ class App:
             return 200, {"endpoints": [_describe(route) for route in self.server.routes.values()]}, []
         if path == "/outcomes":
             _only(method, "POST")
-            found = requests.outcomes(await self._body(headers, receive), self._now_or_epoch())
+            found = requests.outcomes(await self._body(headers, receive), self._now())
             return 200, {"recorded": await self.server.add_outcomes(found)}, []
         if path == "/clock":
             _only(method, "POST")
@@ -129,16 +134,10 @@ class App:
             return await self._predict(None if path == "/invocations" else parts[2], headers, receive)
         raise _Refused(404, "NOT_FOUND", f"there is nothing at {path[:100]}", "POST /endpoints/NAME/invocations")
 
-    def _now_or_epoch(self) -> Any:
+    def _now(self) -> datetime | None:
+        """The clock's time; None before the data's clock was set."""
         clock = self.server.clock
-        return clock.now() if not clock.replay or self._clock_is_set() else requests.from_micros(0)
-
-    def _clock_is_set(self) -> bool:
-        try:
-            self.server.clock.now()
-        except UsageError:
-            return False
-        return True
+        return None if isinstance(clock, DataClock) and not clock.is_set else clock.now()
 
     async def _predict(
         self, name: str | None, headers: dict[bytes, bytes], receive: Receive
@@ -147,7 +146,8 @@ class App:
             route = self.server.route(name)
         except KeyError:
             known = ", ".join(self.server.routes) or "none"
-            raise _Refused(404, "NOT_FOUND", f"no endpoint {str(name)[:100]!r} here; there are: {known}") from None
+            message = f"no endpoint {str(name)[:100]!r} here; there are: {known}"
+            raise _Refused(404, "NOT_FOUND", message, "GET /endpoints lists what is served") from None
         occurred_at = None
         stamped = headers.get(b"clew-occurred-at")
         if stamped is not None:
@@ -157,6 +157,7 @@ class App:
                 )
             occurred_at = requests.moment(stamped.decode("latin-1"), "header clew-occurred-at")
         records = requests.rows(await self._body(headers, receive))
+        await self.server.catch_up()
         predicted = await self.server.predict(route, records, occurred_at)
         body = {"predictions": predicted.values, "prediction_ids": predicted.ids, "model_version": predicted.version}
         return 200, body, _id_headers(predicted.ids)
@@ -167,10 +168,10 @@ class App:
             raise UsageError("this server goes by the machine's clock", mend="clew serve --clock data")
         try:
             given = msgspec.json.decode(body, type=dict[str, str])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f'the body must be like {{"now": "1996-01-01"}}: {error}') from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UsageError(f"the body is no clock: {error}", mend=_CLOCK_FORM) from error
         if "now" not in given:
-            raise UsageError("field 'now' is missing")
+            raise UsageError("field 'now' is missing", mend=_CLOCK_FORM)
         clock.move(requests.moment(given["now"], "field 'now'"))
         await self.server.advance(clock.now())
         return {"now": clock.now().isoformat(), "endpoints": [_describe(r) for r in self.server.routes.values()]}
@@ -178,16 +179,21 @@ class App:
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
         if kind != b"application/json":
-            raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", f"send application/json, not {kind[:60]!r}")
+            raise _Refused(
+                415,
+                "UNSUPPORTED_MEDIA_TYPE",
+                f"header content-type: {kind[:60].decode('latin-1')!r} is not understood",
+                "send JSON, with content-type: application/json",
+            )
         too_large = _Refused(413, "TOO_LARGE", f"a body may have {self.most_bytes} bytes at most", "send it in parts")
         declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.most_bytes:
+        if declared.isdigit() and int(declared[:20]) > self.most_bytes:
             raise too_large
         chunks, size = [], 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _Refused(400, "BAD_REQUEST", "the client went away")
+                raise _Refused(400, "BAD_REQUEST", "the client went away", "send the whole body")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self.most_bytes:
@@ -201,12 +207,19 @@ class App:
             return
         given = headers.get(b"authorization", b"")
         if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
-            raise _Refused(401, "UNAUTHORIZED", "this server needs a token", "send Authorization: Bearer TOKEN")
+            raise _Refused(
+                401,
+                "UNAUTHORIZED",
+                "header authorization: this server needs its token",
+                "send authorization: Bearer TOKEN",
+                (b"www-authenticate", b"Bearer"),
+            )
 
 
 def _only(method: str, allowed: str) -> None:
     if method != allowed and not (allowed == "GET" and method == "HEAD"):
-        raise _Refused(405, "METHOD_NOT_ALLOWED", f"send {allowed}, not {method[:20]}")
+        message = f"{method[:20]} can't be used here"
+        raise _Refused(405, "METHOD_NOT_ALLOWED", message, f"send {allowed}", (b"allow", allowed.encode()))
 
 
 def _id_headers(ids: list[str]) -> list[tuple[bytes, bytes]]:

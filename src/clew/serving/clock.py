@@ -34,6 +34,11 @@ class DataClock:
     def __init__(self) -> None:
         self._now: datetime | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it was ever moved."""
+        return self._now is not None
+
     def now(self) -> datetime:
         """The moment it was moved to last. Raises UsageError before the first move."""
         if self._now is None:
@@ -43,5 +48,8 @@ class DataClock:
     def move(self, to: datetime) -> None:
         """Move on. Raises UsageError for a move back."""
         if self._now is not None and to < self._now:
-            raise UsageError(f"time doesn't go back: it is {self._now.isoformat()}, and {to.isoformat()} was asked for")
+            raise UsageError(
+                f"field 'now': time doesn't go back: it is {self._now.isoformat()}, and {to.isoformat()} was asked for",
+                mend="move it on, or start a server anew",
+            )
         self._now = to

@@ -63,7 +63,7 @@ class Route:
         if candidate.share == 0:
             return self.champion, f"the champion answers; {candidate.model_version} answers in shadow"
         place = _place(self.endpoint, candidate.model_version, entity)
-        share = f"{candidate.share:.0%} of the traffic"
+        share = f"{candidate.share * 100:.6g}% of the traffic"
         if place < candidate.share:
             return candidate, f"place {place:.4f} is within the candidate's share, {share}"
         return self.champion, f"place {place:.4f} is outside of the candidate's share, {share}"
@@ -112,6 +112,15 @@ def current_route(workspace: Workspace, endpoint: str) -> Route:
         ),
         occurred_at=row.occurred_at,
     )
+
+
+def revisions(workspace: Workspace) -> dict[str, int]:
+    """The newest revision of each endpoint's routing, by the endpoint's key: whether anything changed, cheaply."""
+    r = serving.routes.c
+    rows = workspace.catalog.rows(
+        sa.select(r.endpoint_id, sa.func.max(r.revision).label("newest")).group_by(r.endpoint_id)
+    )
+    return {str(row.endpoint_id): int(row.newest) for row in rows}
 
 
 def all_endpoints(workspace: Workspace) -> list[str]:

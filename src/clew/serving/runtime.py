@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from clew.errors import MissingDependencyError, OutsideError
 from clew.models import Model
 from clew.models import by_id as model_by_id
 from clew.models.signature import Signature
@@ -114,7 +115,7 @@ class Runtime:
         try:
             values = _plain(self.model.predict_prepared(rows))
         except BaseException as raised:  # noqa: BLE001 - the user's model may raise anything, even SystemExit
-            error = f"{type(raised).__name__}: {raised}"[:500]
+            error = _said(raised)
         return Answer(values, error, (time.perf_counter_ns() - started) // 1000)
 
 
@@ -129,7 +130,9 @@ def _plain(values: np.ndarray) -> list[Any]:
     elif values.dtype.kind == "O":
         for value in values.flat:
             _check_scalar(value)
-    elif values.dtype.kind not in "biuU":
+    elif values.dtype.kind == "U":
+        "".join(values.flat).encode()  # half a surrogate pair can't be sent
+    elif values.dtype.kind not in "biu":
         raise ValueError(f"the model gave predictions of the type {values.dtype}, which JSON doesn't have")
     return list(values.tolist())
 
@@ -139,8 +142,19 @@ def _check_scalar(value: object) -> None:
         raise ValueError("the model gave a prediction that is no finite number")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("the model gave a whole number of more than 64 bits")
+    if isinstance(value, str):
+        value.encode()
     if value is not None and type(value) not in (str, int, float, bool):
         raise ValueError(f"the model gave a prediction of the type {type(value).__name__}, which JSON doesn't have")
+
+
+def _said(error: BaseException) -> str:
+    """An exception in a line that can be sent; its text is the model's own, and may itself fail."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the model's own __str__
+        text = type(error).__name__
+    return text[:500].encode(errors="replace").decode()
 
 
 def load(workspace: Workspace, version_id: str) -> Runtime:
@@ -155,11 +169,13 @@ def load(workspace: Workspace, version_id: str) -> Runtime:
 def load_candidate(workspace: Workspace, version_id: str) -> Runtime:
     """As `load`, but a version that can't be loaded or warmed is one that fails at every request.
 
-    So its failures are evidence against it, and the champion goes on.
+    So its failures are evidence against it, and the champion goes on. Raises OutsideError when a store or the
+    database fails, for which no version is to blame.
     """
     try:
         return load(workspace, version_id)
-    except Exception as error:  # noqa: BLE001 - unpacking runs the candidate's own code, which may raise anything
+    except Exception as error:  # unpacking runs the candidate's own code, which may raise anything
+        if isinstance(error, OutsideError) and not isinstance(error, MissingDependencyError):
+            raise
         version = model_by_id(workspace, version_id)
-        message = f"{type(error).__name__}: {error}"[:400]
-        return Runtime(version.id, version.reference, version.signature_of(), _Broken(message))
+        return Runtime(version.id, version.reference, version.signature_of(), _Broken(_said(error)))

@@ -1,28 +1,33 @@
 """The state of a serving process: routes, loaded versions, the journal, and the clock."""
 
 import asyncio
+import logging
+import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import polars as pl
-
-from clew.catalog import new_id, now
+from clew.catalog import now
 from clew.catalog.commands import RecordSegment
-from clew.errors import OutsideError, UsageError
+from clew.errors import ClewError, OutsideError, UsageError
 from clew.serving import runtime
 from clew.serving.clock import Clock, WallClock
-from clew.serving.journal import Journal, Outcome, Prediction, Seal, Shadow, seal_abandoned
+from clew.serving.journal import Journal, Outcome, Prediction, Seal, seal_abandoned
+from clew.serving.record import Request, record
 from clew.serving.requests import micros
-from clew.serving.routing import Route, Target, all_endpoints, current_route
+from clew.serving.routing import Route, all_endpoints, current_route, revisions
 from clew.serving.runtime import Answer, Runtime
 from clew.workspace import Workspace
 
 OnAdvance = Callable[[datetime], None]
 """Called when time has moved on, after all that happened before is in the journal; it may change routes."""
+
+_LOG = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 2.0
+_RECOVER_SECONDS = 1.0
 
 
 @dataclass
@@ -32,6 +37,14 @@ class Predicted:
     ids: list[str]
     values: list[Any]
     version: str
+
+
+@dataclass(frozen=True)
+class _Live:
+    """Routes and the versions they need, replaced as one, so that no request sees one without the other."""
+
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
 
 
 @dataclass
@@ -46,14 +59,23 @@ class Server:
     writer: str
     clock: Clock = field(default_factory=WallClock)
     on_advance: OnAdvance = lambda _now: None
-    routes: dict[str, Route] = field(default_factory=dict)
-    runtimes: dict[str, Runtime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.named = list(self.endpoints)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._live = _Live()
         self._control = ThreadPoolExecutor(1, thread_name_prefix="control")
         self._journal: Journal | None = None
+        self._recovered_at = 0.0
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """What is live, by endpoint."""
+        return self._live.routes
+
+    @property
+    def runtimes(self) -> Mapping[str, Runtime]:
+        """The loaded versions, by id."""
+        return self._live.runtimes
 
     def start(self) -> None:
         """Load what is live and open the journal. Raises NotFoundError for an unknown endpoint."""
@@ -63,24 +85,40 @@ class Server:
 
     def stop(self) -> None:
         """Write down what is on its way, and close."""
-        if self._journal is not None:
-            self._journal.close()
-        self._pool.shutdown()
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
         self._control.shutdown()
 
     def refresh(self) -> None:
-        """Take over routes that changed; versions are loaded before any request can reach them."""
+        """Take over routes that changed; versions are loaded before any request can reach them.
+
+        What can't be loaded doesn't keep the other endpoints from changing; the first error is raised at the end.
+        """
+        before = self._live
+        routes, runtimes = dict(before.routes), dict(before.runtimes)
+        errors: list[ClewError] = []
         for name in self.named or all_endpoints(self.workspace):
-            route = current_route(self.workspace, name)
-            if name in self.routes and self.routes[name].revision == route.revision:
-                continue
-            for target in route.targets:
-                if target.model_version_id not in self.runtimes:
-                    self.runtimes[target.model_version_id] = runtime.load(self.workspace, target.model_version_id)
-            self.routes[name] = route
-        live = {target.model_version_id for route in self.routes.values() for target in route.targets}
-        for version_id in set(self.runtimes) - live:
-            del self.runtimes[version_id]
+            try:
+                route = current_route(self.workspace, name)
+                if name not in routes or routes[name].revision != route.revision:
+                    runtimes |= self._load(route, runtimes)
+                    routes[name] = route
+            except ClewError as error:
+                errors.append(error)
+        live = {target.model_version_id for route in routes.values() for target in route.targets}
+        self._live = _Live(routes, {key: value for key, value in runtimes.items() if key in live})
+        if errors:
+            raise errors[0]
+
+    def _load(self, route: Route, loaded: Mapping[str, Runtime]) -> dict[str, Runtime]:
+        return {
+            target.model_version_id: (runtime.load if target.role == "champion" else runtime.load_candidate)(
+                self.workspace, target.model_version_id
+            )
+            for target in route.targets
+            if target.model_version_id not in loaded
+        }
 
     async def advance(self, to: datetime) -> None:
         """Let whoever decides decide on all that happened before `to`, and take over what follows from it."""
@@ -91,123 +129,100 @@ class Server:
         self.on_advance(to)
         self.refresh()
 
+    async def catch_up(self) -> None:
+        """Under the data's clock: take over changed routes now, so that a replay doesn't depend on the machine's time.
+
+        Under the machine's clock, `advance` does so every few seconds, and a request needn't pay for a look.
+        """
+        if not self.clock.replay:
+            return
+        try:
+            newest = revisions(self.workspace)
+            if any(newest.get(route.endpoint_id) != route.revision for route in self.routes.values()):
+                await asyncio.get_running_loop().run_in_executor(self._control, self.refresh)
+        except ClewError as error:
+            _LOG.warning("routes stay as they are: %s", error)
+
     def route(self, name: str | None) -> Route:
         """The route of an endpoint; a bare path means the only one. Raises UsageError, KeyError."""
+        routes = self.routes
         if name is None:
-            if len(self.routes) != 1:
+            if len(routes) != 1:
                 raise UsageError(
-                    f"this server has {len(self.routes)} endpoints, so the path must name one",
+                    f"this server has {len(routes)} endpoints, so the path must name one",
                     mend="POST /endpoints/NAME/invocations",
                 )
-            name = next(iter(self.routes))
-        return self.routes[name]
+            name = next(iter(routes))
+        return routes[name]
 
     async def predict(self, route: Route, records: list[dict[str, Any]], occurred_at: datetime | None) -> Predicted:
-        """Predict, journal, and only then answer. Raises UsageError for rows that don't fit (the field is named)."""
+        """Predict, journal, and only then answer.
+
+        Raises:
+            UsageError: rows that don't fit the champion's signature (the field is named).
+            PredictionError: the model failed.
+            OutsideError: the journal can't be written; nothing counts as answered.
+        """
+        live = self._live
+        route = live.routes.get(route.endpoint, route)
         when = micros(occurred_at or self.clock.now())
-        champion = route.champion
-        runtime_ = self.runtimes[champion.model_version_id]
-        table = runtime_.model.signature.table(records)
-        answers = {champion.model_version_id: runtime_.predict(table, self._pool)}
-        candidate = route.candidate
-        if candidate is not None:
-            answers[candidate.model_version_id] = self._candidate(candidate, records)
-        said = dict(zip(answers, await asyncio.gather(*answers.values()), strict=True))
-        request_id, recorded = str(uuid.uuid4()), micros(now())
-        predictions = [
-            self._record(route, record, table, row, said, request_id, when, recorded)
-            for row, record in enumerate(records)
-        ]
-        if self._journal is None:
-            raise OutsideError("the journal is closed: the server is stopping", mend="send it again")
-        await self._journal.append_async(predictions)
+        champion, candidate = route.champion, route.candidate
+        loaded = live.runtimes[champion.model_version_id]
+        table = loaded.signature.table(records)
+        answering = loaded.predict(table)
+        shadowing = None if candidate is None else _ask(live.runtimes[candidate.model_version_id], records)
+        said = {champion.model_version_id: await answering}
+        if candidate is not None and shadowing is not None:
+            patience = max(_PATIENCE_SECONDS, 2e-6 * said[champion.model_version_id].latency_us)
+            said[candidate.model_version_id] = await _within(shadowing, patience)
+        request = Request(route, table.columns, said, str(uuid.uuid4()), when, micros(now()))
+        predictions = [record(request, values, row) for row, values in enumerate(records)]
+        await self._append(predictions)
         failed = next((one for one in predictions if one.error is not None), None)
         if failed is not None:
             raise PredictionError(failed.error or "", [one.id for one in predictions])
         versions = sorted({one.model_version for one in predictions})
         return Predicted([one.id for one in predictions], [one.output for one in predictions], ",".join(versions))
 
-    async def _candidate(self, target: Target, records: list[dict[str, Any]]) -> Answer:
-        """A candidate's failure is evidence about the candidate, and never the client's trouble."""
-        loaded = self.runtimes[target.model_version_id]
-        try:
-            rows = loaded.model.signature.table(records)
-        except UsageError as error:
-            return Answer(None, f"its signature refuses the request: {error.message}", 0)
-        return await loaded.predict(rows, self._pool)
-
-    def _record(
-        self,
-        route: Route,
-        record: dict[str, Any],
-        table: pl.DataFrame,
-        row: int,
-        said: dict[str, Answer],
-        request_id: str,
-        when: int,
-        recorded: int,
-    ) -> Prediction:
-        prediction_id = new_id()
-        entity = None if route.entity_column is None else record.get(route.entity_column)
-        chosen, reason = route.choose(str(entity) if entity is not None else prediction_id)
-        answer = said[chosen.model_version_id]
-        if answer.error is not None and chosen.role == "candidate":
-            reason = f"the candidate failed ({answer.error}), so the champion answered"
-            chosen = route.champion
-            answer = said[chosen.model_version_id]
-        others = [
-            Shadow(
-                model_version=target.model_version,
-                model_version_id=target.model_version_id,
-                role="candidate" if target.role == "candidate" else "champion",
-                output=_at(said[target.model_version_id], row),
-                error=said[target.model_version_id].error,
-                latency_us=said[target.model_version_id].latency_us,
-            )
-            for target in route.targets
-            if target is not chosen
-        ]
-        return Prediction(
-            id=prediction_id,
-            endpoint=route.endpoint,
-            request_id=request_id,
-            row=row,
-            model_version=chosen.model_version,
-            model_version_id=chosen.model_version_id,
-            role="candidate" if chosen.role == "candidate" else "champion",
-            share=chosen.share,
-            reason=reason,
-            route_revision=route.revision,
-            rollout_id=route.rollout_id,
-            entity=None if entity is None else str(entity)[:200],
-            occurred_at=when,
-            recorded_at=recorded,
-            inputs={name: record[name] for name in table.columns},
-            output=_at(answer, row),
-            others=others,
-            error=answer.error,
-            latency_us=answer.latency_us,
-        )
-
     async def add_outcomes(self, outcomes: list[Outcome]) -> int:
-        """Journal outcomes; they count once they are durable."""
-        if self._journal is None:
-            raise OutsideError("the journal is closed: the server is stopping", mend="send it again")
-        await self._journal.append_async(outcomes)
+        """Journal outcomes; they count once they are durable. Raises OutsideError."""
+        await self._append(outcomes)
         return len(outcomes)
 
+    async def _append(self, records: Sequence[Prediction | Outcome]) -> None:
+        journal = self._journal
+        if journal is None:
+            raise OutsideError("the journal is closed: the server is stopping", mend="send it again")
+        if journal.failure is not None and time.monotonic() - self._recovered_at > _RECOVER_SECONDS:
+            # The disk may have room again. One request in a while finds out; the others are refused at once.
+            self._recovered_at = time.monotonic()
+            await asyncio.get_running_loop().run_in_executor(None, journal.recover)
+        try:
+            await journal.append_async(records)
+        except UsageError as error:
+            if self._journal is None:
+                raise OutsideError("the journal is closed: the server is stopping", mend="send it again") from error
+            raise
+
     def _sealed(self, seal: Seal) -> None:
-        self.workspace.catalog.execute(
-            RecordSegment(
-                writer=self.writer,
-                sequence=seal.segment,
-                state="sealed",
-                predictions=seal.predictions.count,
-                outcomes=seal.outcomes.count,
-                first_id=seal.predictions.first_id,
-                last_id=seal.predictions.last_id,
+        """Hand over: the journal's thread must not wait for the database."""
+        self._control.submit(self._record_segment, seal)
+
+    def _record_segment(self, seal: Seal) -> None:
+        try:
+            self.workspace.catalog.execute(
+                RecordSegment(
+                    writer=self.writer,
+                    sequence=seal.segment,
+                    state="sealed",
+                    predictions=seal.predictions.count,
+                    outcomes=seal.outcomes.count,
+                    first_id=seal.predictions.first_id,
+                    last_id=seal.predictions.last_id,
+                )
             )
-        )
+        except ClewError as error:
+            _LOG.warning("segment %d of %s is not in the catalog: %s", seal.segment, self.writer, error)
 
 
 class PredictionError(Exception):
@@ -219,5 +234,21 @@ class PredictionError(Exception):
         self.ids = ids
 
 
-def _at(answer: Answer, row: int) -> Any:
-    return None if answer.values is None else answer.values[row]
+def _ask(candidate: Runtime, records: list[dict[str, Any]]) -> "asyncio.Future[Answer] | Answer":
+    """A candidate's failure is evidence about the candidate, and never the client's trouble."""
+    busy = candidate.busy_seconds
+    if busy > _PATIENCE_SECONDS:
+        return Answer(None, f"it still works on rows that it was given {busy:.1f} s ago", 0)
+    try:
+        return candidate.predict(candidate.signature.table(records))
+    except UsageError as error:
+        return Answer(None, f"its signature refuses the request: {error.message}", 0)
+
+
+async def _within(answer: "asyncio.Future[Answer] | Answer", seconds: float) -> Answer:
+    if isinstance(answer, Answer):
+        return answer
+    try:
+        return await asyncio.wait_for(answer, seconds)
+    except TimeoutError:
+        return Answer(None, f"it had not answered {seconds:.3g} s after the champion", round(seconds * 1e6))

@@ -1,6 +1,7 @@
 """A thread that does one thing after the other, and doesn't keep the process alive."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def _work(jobs: "SimpleQueue[_Job | None]") -> None:
     while (job := jobs.get()) is not None:
         limited = limited or _limit_threads()
         found = job.call()
-        if not job.loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             job.loop.call_soon_threadsafe(job.tell, found)
         del job, found  # nothing of a model stays here while the thread waits
 
