@@ -66,6 +66,7 @@ class Instant(TypeDecorator[datetime]):
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC) - _EPOCH
 
+
 class Document(TypeDecorator[Any]):
     """JSON, kept as JSONB in PostgreSQL, whose dialect is loaded only where it is used."""
 

@@ -100,21 +100,50 @@ def serve(
 
 @outcome.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="A JSON file: one outcome, or a list (as POST /outcomes takes them).")],
+    prediction: Annotated[
+        str,
+        typer.Argument(metavar="PREDICTION|FILE.json", help="A prediction's id, or a file as POST /outcomes takes."),
+    ],
+    name: Annotated[str | None, typer.Option(help="What was learned, such as price_usd.")] = None,
+    value: Annotated[str | None, typer.Option(help="Its value (JSON, or text).")] = None,
+    kind: Annotated[str, typer.Option(help="label (the truth) or response (touched by the answer).")] = "label",
+    occurred_at: OccurredAt = None,
     as_json: Json = False,
 ) -> None:
-    """Journal outcomes from a file, without a server."""
+    """Journal an outcome, or a file of them, without a server."""
+    import json
     import os
 
     from clew.catalog import now
-    from clew.errors import NotFoundError
-    from clew.serving.journal import Journal
+    from clew.errors import NotFoundError, UsageError
+    from clew.serving.journal import Journal, find_prediction
     from clew.serving.requests import outcomes
 
-    if not file.is_file():
-        raise NotFoundError(f"there is no file {file}")
     with session() as workspace:
-        found = outcomes(file.read_bytes(), now(), source=str(file))
+        if prediction.endswith(".json"):
+            file = Path(prediction)
+            if not file.is_file():
+                raise NotFoundError(f"there is no file {file}")
+            body = file.read_bytes()
+        else:
+            if name is None or value is None:
+                raise UsageError("an outcome needs its name and value", mend="add --name price_usd --value 72000")
+            if find_prediction(workspace.journal, prediction) is None:
+                raise NotFoundError(f"no prediction {prediction} is in this workspace", mend="check the id")
+            one = {"prediction_id": prediction, "name": name, "kind": kind, "value": _value(value)}
+            moment = parse_moment(occurred_at)
+            body = json.dumps(one if moment is None else {**one, "occurred_at": moment.isoformat()}).encode()
+        found = outcomes(body, now(), source="clew outcome add")
         with Journal(workspace.journal, f"outcomes-{os.getpid()}") as journal:
             journal.append(found).result()
-    emit({"recorded": len(found)}, as_json, lambda: f"recorded {len(found)} outcomes")
+    emit({"recorded": len(found)}, as_json, lambda: f"recorded {len(found)} outcome(s)")
+
+
+def _value(text: str) -> object:
+    import json
+
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, int | float | bool) or found is None else text

@@ -22,6 +22,7 @@ from clew.models.capsule import Capsule
 from clew.models.model import Model
 from clew.models.signature import Signature
 from clew.pipelines import project, values
+from clew.pipelines.origin import installed_roots
 
 FORMAT = 1
 _FIXED = (1980, 1, 1, 0, 0, 0)
@@ -116,7 +117,7 @@ def _code(model: Model, functions: list[Callable[..., Any]]) -> dict[str, bytes]
     files: dict[str, bytes] = {}
     modules = {getattr(function, "function", function).__module__ for function in functions}
     modules.add(type(model.estimator).__module__)
-    installed = project.installed_roots()
+    installed = installed_roots()
     for name in modules:
         file = getattr(sys.modules.get(name), "__file__", None)
         if not file or file.startswith("<") or any(Path(file).resolve().is_relative_to(root) for root in installed):

@@ -13,8 +13,7 @@ from clew.errors import NotFoundError
 from clew.models import by_id
 from clew.monitoring.watch import ALPHA, Watch, alerts
 from clew.serving import current_route
-from clew.serving.observations import Observations
-from clew.serving.requests import from_micros
+from clew.serving.observations import Observations, Observed
 from clew.workspace import Workspace
 
 NAME = "default"
@@ -28,7 +27,7 @@ class Monitor:
     endpoint: str
     look: timedelta = timedelta(days=1)
     watches: dict[str, Watch] = field(default_factory=dict)
-    _day: datetime | None = None
+    _unwatched: set[str] = field(default_factory=set)
     _reported: dict[str, tuple[int, int]] = field(default_factory=dict)
     _raised: set[tuple[str, str, str]] = field(default_factory=set)
 
@@ -37,32 +36,38 @@ class Monitor:
         self.monitor_id: str = self.workspace.catalog.execute(
             CreateMonitor(endpoint_id=route.endpoint_id, name=NAME, settings={"alpha": ALPHA})
         )
-        self._observations = Observations(self.workspace.journal)
+        self._forget()
 
     def advance(self, now: datetime) -> list[str]:
         """Take all that happened before `now`, a day at a time, and report; give the new alerts' messages."""
-        first = self._observations.first(self.endpoint)
-        if self._day is None:
-            if first is None:
-                return []
-            self._day = datetime.combine(from_micros(first).date(), datetime.min.time(), from_micros(first).tzinfo)
-        while self._day + self.look <= now:
-            self._day += self.look
-            self._take(self._day)
-        return self._report(now)
+        try:
+            for look in self._observations.looks(now):
+                self._take(look.observed)
+            return self._report(now)
+        except Exception:
+            self._forget()  # what was taken by halves is taken again, from the journal
+            raise
 
-    def _take(self, moment: datetime) -> None:
-        observed = self._observations.before(self.endpoint, moment)
+    def _forget(self) -> None:
+        self._observations = Observations(self.workspace.journal, self.endpoint, every=self.look)
+        self.watches.clear()
+
+    def _take(self, observed: Observed) -> None:
         for version_id in dict.fromkeys(one.model_version_id for one in observed.predictions):
-            if version_id not in self.watches:
-                self.watches[version_id] = self._watch(version_id)
+            if version_id not in self.watches and version_id not in self._unwatched:
+                self._watch(version_id)
         for watch in self.watches.values():
             watch.take(observed)
 
-    def _watch(self, version_id: str) -> Watch:
+    def _watch(self, version_id: str) -> None:
         version = by_id(self.workspace, version_id)
-        body = self.workspace.objects.get(version.artifact("profile").digest)
-        return Watch(version.reference, version_id, msgspec.json.decode(body))
+        try:
+            artifact = version.artifact("profile")
+        except NotFoundError:
+            self._unwatched.add(version_id)  # registered without test rows: there is nothing to compare with
+            return
+        profile = msgspec.json.decode(self.workspace.objects.get(artifact.digest))
+        self.watches[version_id] = Watch(version.reference, version_id, profile)
 
     def _report(self, now: datetime) -> list[str]:
         raised = []

@@ -191,8 +191,9 @@ def alerts(report: dict[str, Any]) -> list[AlertSpec]:
 
 
 def _array(values: list[Any], kind: str) -> np.ndarray:
+    """Values as the bins take them; in a column of numbers, whatever is none counts as missing."""
     if kind == "numeric":
-        return np.asarray([math.nan if value is None else float(value) for value in values])
+        return np.asarray([float(value) if isinstance(value, int | float) else math.nan for value in values])
     return np.asarray([None if value is None else str(value) for value in values], dtype=object)
 
 

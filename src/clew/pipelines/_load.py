@@ -52,7 +52,7 @@ def _import(path: Path) -> ModuleType:
     seen = watch.Watch(None, (), ())
     try:
         with sources.loading(), watch.watching(seen):
-            assert spec.loader is not None  # noqa: S101 - sources made it
+            assert spec.loader is not None
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[path.stem]

@@ -24,16 +24,20 @@ class Step(Generic[P, R]):
         function: Callable[P, R],
         *,
         name: str | None = None,
-        cache: bool = True,
+        cache: bool | None = None,
         files: Sequence[str] = (),
         env: Sequence[str] = (),
     ) -> None:
+        for what, names in (("files", files), ("env", env)):
+            if isinstance(names, str):
+                raise UsageError(f"{what}={names!r} is one text", mend=f'give a list: {what}=["{names}"]')
         if not callable(function):
             raise UsageError(f"{function!r} is no function", mend="put @clew.step above a plain function")
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or str(getattr(function, "__name__", "step"))
-        self.cache = cache
+        self.cache = cache is not False
+        self.vouched = cache is True
         self.files = tuple(files)
         self.env = tuple(env)
 
@@ -74,10 +78,18 @@ class Step(Generic[P, R]):
             return tuple(str(number) for number in range(len(arguments)))
         return ("result",)
 
+    def hint_of(self, output: str) -> Any:
+        """The type that the return hint names for an output, or None."""
+        hint = self.hints.get("return")
+        return hint if output == "result" else typing.get_args(hint)[int(output)]
+
     @property
     def source(self) -> str:
         """File and line of the function."""
-        code = inspect.unwrap(self.function).__code__
+        function = inspect.unwrap(self.function)
+        code = getattr(getattr(function, "func", function), "__code__", None)
+        if code is None:
+            return self.name
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
 
@@ -85,14 +97,14 @@ class Step(Generic[P, R]):
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
 def step(
-    *, name: str | None = None, cache: bool = True, files: Sequence[str] = (), env: Sequence[str] = ()
+    *, name: str | None = None, cache: bool | None = None, files: Sequence[str] = (), env: Sequence[str] = ()
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
     /,
     *,
     name: str | None = None,
-    cache: bool = True,
+    cache: bool | None = None,
     files: Sequence[str] = (),
     env: Sequence[str] = (),
 ) -> Any:
@@ -102,8 +114,10 @@ def step(
         function: the function; its type hints say how inputs are handed to it (polars, pandas or Arrow tables,
             `clew.Model`, dataclasses, numpy arrays, plain values).
         name: how the step is called; the function's name, if not given.
-        cache: False runs it every time.
-        files: files that it reads by itself, relative to the pipeline's folder; their content is part of its key.
+        cache: False runs it every time; True vouches that libraries whose reading can't be seen (DuckDB, OpenCV, …)
+            read nothing in it that isn't declared.
+        files: files and folders that it reads by itself, relative to the pipeline's folder; their content is part of
+            its key.
         env: environment variables that it reads; their values are part of its key (hashed).
     """
     if function is not None:

@@ -28,7 +28,10 @@ class Environment:
     @property
     def content_id(self) -> str:
         """The id of what a result may depend on: the lock, Python's version, the platform."""
-        text = json.dumps([self.lock, self.python, self.platform])
+        parts: list[Any] = [self.lock, self.python, self.platform]
+        if "unpublished" in self.settings:
+            parts.append(self.settings["unpublished"])
+        text = json.dumps(parts)
         return f"e1:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -36,6 +39,7 @@ class Environment:
 def current() -> Environment:
     """The environment of this process."""
     lines = set()
+    unpublished = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if not name:
@@ -44,11 +48,19 @@ def current() -> Environment:
         if plain in ("pip", "uv", "setuptools"):
             continue  # tools that install; nothing that runs depends on them
         lines.add(f"{plain}=={distribution.version}")
+        if distribution.read_text("direct_url.json") is not None:
+            # Installed from a folder or a commit: its version says little, the hashes of its files say all.
+            unpublished[plain] = hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
+    unpublished.pop("clew", None)
+    settings: dict[str, Any] = {"cpus": os.cpu_count()}
+    settings |= {name: os.environ[name] for name in _SETTINGS if name in os.environ}
+    if unpublished:
+        settings["unpublished"] = dict(sorted(unpublished.items()))
     return Environment(
         lock="\n".join(sorted(lines)) + "\n",
         python=platform.python_version(),
         platform=f"{platform.system()}-{platform.machine()}".lower(),
-        settings={"cpus": os.cpu_count(), **{name: os.environ[name] for name in _SETTINGS if name in os.environ}},
+        settings=settings,
     )
 
 

@@ -3,11 +3,13 @@
 import contextlib
 import io
 import traceback
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
 import msgspec
 import sqlalchemy as sa
@@ -17,8 +19,8 @@ from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, ForgetStep, 
 from clew.catalog.tables import builds
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
-from clew.errors import ClewError, IntegrityError, NotFoundError, StepError, UsageError
-from clew.pipelines import alive, environment, keys, project, values, watch
+from clew.errors import ClewError, IntegrityError, NotFoundError, OutsideError, StepError, UsageError
+from clew.pipelines import alive, environment, keys, project, sources, state, unseen, values, watch
 from clew.pipelines._pipeline import Pipeline
 from clew.pipelines.graph import DatasetInput, Graph, Handle, Node
 from clew.pipelines.values import Stored
@@ -71,8 +73,10 @@ class _Run:
     graph: Graph
     context: RunContext
     observer: Observer
+    imported: dict[str, str | None]  # hashes of what the code read while it was imported
+    doubts: list[str]  # why no step of this run can be cached
+    early: frozenset[str]  # the modules that were loaded before the first step
     stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
-    unseen: list[str] = field(default_factory=list)
 
 
 def run(
@@ -99,12 +103,53 @@ def run(
         StepError: a step raised; its traceback is in the message, the run is kept as failed.
     """
     parameters = pipeline.bind(settings or {})
-    graph = pipeline.wire(parameters)
+    with sources.loading():
+        graph = pipeline.wire(parameters)
     snapshots = _resolve(workspace, parameters, graph)
     code = project.capture(entry)
     env = environment.current()
     alive.mark_interrupted(workspace)
-    run_id = workspace.catalog.execute(
+    with alive.starting(workspace) as hold:
+        run_id = _start(workspace, pipeline, parameters, graph, snapshots, code, env, occurred_at or now())
+        hold(run_id)
+        result = RunResult(run_id, "running")
+        context = RunContext(
+            workspace,
+            run_id,
+            pipeline.accept,
+            code,
+            env.content_id,
+            snapshots,
+            occurred_at or now(),
+            result,
+        )
+        seen = watch.imported.get(entry.resolve())
+        modules = project.modules_of(code)
+        this = _Run(
+            pipeline.name,
+            workspace,
+            graph,
+            context,
+            observer,
+            imported={} if seen is None else {**seen.files, **seen.variables},
+            doubts=_doubts(seen, modules),
+            early=frozenset(module.__name__ for module in modules),
+        )
+        _run_all(this)
+    return result
+
+
+def _start(
+    workspace: Workspace,
+    pipeline: Pipeline,
+    parameters: Mapping[str, Any],
+    graph: Graph,
+    snapshots: Mapping[str, Snapshot],
+    code: project.Project,
+    env: environment.Environment,
+    occurred_at: datetime,
+) -> str:
+    run_id: str = workspace.catalog.execute(
         StartRun(
             name=pipeline.name,
             pipeline=pipeline.name,
@@ -112,32 +157,39 @@ def run(
             provenance="recorded",
             code_id=project.record(workspace, code),
             environment_id=environment.record(workspace, env),
-            parameters={
-                name: value.reference if isinstance(value, DatasetInput) else msgspec.to_builtins(value)
-                for name, value in parameters.items()
-            },
+            parameters={name: _shown(name, value) for name, value in parameters.items()},
             criteria=[criterion.describe() for criterion in pipeline.accept],
             inputs={
                 role: (source.reference, snapshots[role].id) for role, source in _inputs(parameters, graph).items()
             },
-            occurred_at=occurred_at or now(),
+            occurred_at=occurred_at,
         )
     )
-    result = RunResult(run_id, "running")
-    context = RunContext(
-        workspace,
-        run_id,
-        pipeline.accept,
-        code,
-        env.content_id,
-        snapshots,
-        occurred_at or now(),
-        result,
+    return run_id
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, DatasetInput):
+        return value.reference
+    try:
+        return msgspec.to_builtins(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"parameter {name!r} is a {type(value).__name__}, which can't be recorded",
+            mend="give plain values: numbers, text, lists, dataclasses",
+        ) from error
+
+
+def _doubts(seen: watch.Watch | None, modules: Sequence[ModuleType]) -> list[str]:
+    found = (
+        [f"the code reads {what} while it is imported (mend: {mend})" for what, mend in seen.reads.items()]
+        if seen
+        else []
     )
-    this = _Run(pipeline.name, workspace, graph, context, observer, unseen=watch.unseen_readers(code))
-    with alive.holding(workspace, run_id):
-        _run_all(this)
-    return result
+    return found + [
+        f"{name} was edited since this process imported it (mend: start a new process)"
+        for name in sources.edited_since(modules)
+    ]
 
 
 def _run_all(this: _Run) -> None:
@@ -149,9 +201,11 @@ def _run_all(this: _Run) -> None:
         catalog.execute(EndRun(run_id=result.run, state="cancelled", error="cancelled by Ctrl-C"))
         raise
     except ClewError as error:
-        _skip_rest(this)
         result.status = "failed"
-        catalog.execute(EndRun(run_id=result.run, state="failed", error=error.message, metrics=result.metrics))
+        # When the disk is full, this can't be kept either: the run's lock is gone then, and the next start marks it.
+        with contextlib.suppress(OutsideError):
+            _skip_rest(this)
+            catalog.execute(EndRun(run_id=result.run, state="failed", error=error.message, metrics=result.metrics))
         raise
     result.status = "done"
     catalog.execute(EndRun(run_id=result.run, state="done", metrics=result.metrics))
@@ -175,16 +229,25 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     if node.step.in_driver:
         _run_in_driver(this, ordinal, node, started)
         return
-    inputs, constants = _arguments(this, node)
-    of = keys.parts(
-        node,
-        this.context.code,
-        this.context.environment_id,
-        {name: _content_id(value) for name, value in inputs.items()},
-        constants,
-    )
+    modules = project.modules_of(this.context.code)
+    for module in modules:
+        state.forget_memories(module)
+    try:
+        inputs, constants = _arguments(this, node)
+        of = keys.parts(
+            node,
+            this.context.code,
+            this.context.environment_id,
+            {name: _content_id(node, name, value) for name, value in inputs.items()},
+            constants,
+            held=_held(this, node, modules),
+            imported=this.imported,
+        )
+    except ClewError as error:
+        _failed(this, ordinal, node, None, None, error, "", started, {})
     key = keys.key(of)
-    cacheable = node.step.cache and not this.unseen
+    doubts = [] if not node.step.cache else [*this.doubts, *_unseen(this, node)]
+    cacheable = node.step.cache and not doubts
     found = _from_cache(this, node, key) if cacheable else None
     if found is not None:
         _finish(this, ordinal, node, "cached", key, of, "nothing that it depends on changed", started, inputs, found)
@@ -194,27 +257,59 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     log = io.StringIO()
     watched = watch.Watch(this.context.code, _allowed(this, node), node.step.env)
     try:
-        arguments = _load_arguments(this, node)
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), watch.watching(watched):
-            value = node.step.function(**_call(node, arguments))
+        arguments = _call(node, _load_arguments(this, node))
+        with (
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+            sources.loading(this.context.code.frozen),
+            watch.watching(watched),
+        ):
+            value = node.step.function(**arguments)
         outputs = _store_outputs(this, node, value)
-    except (ClewError, Exception) as error:  # noqa: BLE001 - the user's own code may raise anything
+        if keys.declared(node, this.context.code) != {name: of[name] for name in ("files", "env")}:
+            doubts.append("what it declares changed while it ran (mend: run it again)")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code may raise anything
         _failed(this, ordinal, node, key, of, error, log.getvalue(), started, inputs)
-    if watched.reads and cacheable:
-        what = "; ".join(
-            f"it reads {read}, which it doesn't declare (mend: {mend})" for read, mend in watched.reads.items()
-        )
-        why, cacheable = f"{why}; not cached, since {what}", False
-    elif this.unseen:
-        why = (
-            f"{why}; not cached, since {', '.join(this.unseen)} may read without being seen (import the module instead)"
-        )
-    _finish(this, ordinal, node, "ran", key if cacheable else None, of, why, started, inputs, outputs, log.getvalue())
+    if node.step.cache:
+        doubts += [f"it reads {what}, which it doesn't declare (mend: {mend})" for what, mend in watched.reads.items()]
+    if doubts:
+        why = f"{why}; not cached, since {'; '.join(doubts)}"
+    kept = key if node.step.cache and not doubts else None
+    _finish(this, ordinal, node, "ran", kept, of, why, started, inputs, outputs, log.getvalue())
+
+
+def _held(this: _Run, node: Node, modules: Sequence[ModuleType]) -> dict[str, str]:
+    """What the modules hold: of those that steps imported, only what has changed since."""
+    found: dict[str, str] = {}
+    for module in modules:
+        values_of = state.of_module(module)
+        if module.__name__ not in this.early:
+            first = sources.fresh.get(module.__name__, {})
+            values_of = {name: digest for name, digest in values_of.items() if first.get(name) != digest}
+        found |= values_of
+    found["the step's own function"] = state.of_value(node.step.function)[0]
+    return found
+
+
+def _unseen(this: _Run, node: Node) -> list[str]:
+    """Why what this step depends on can't be known, in words."""
+    hidden = state.of_closure(node.step.function)
+    found = [
+        f"its function holds a {kind} that can't be seen into (mend: hand it over as an argument)" for kind in hidden
+    ]
+    if not node.step.vouched:
+        found += [
+            f"it may use {what}, which can't be seen (mend: declare what it reads and say @clew.step(cache=True))"
+            for what in unseen.reachable(node.step.function, this.context.code)
+        ]
+    return found
 
 
 def _allowed(this: _Run, node: Node) -> tuple[Path, ...]:
-    root = this.context.code.root
-    return (this.workspace.folder, *((root / name).resolve() for name in node.step.files))
+    """What any step may read: what is named by content; and what it declares."""
+    root, folder = this.context.code.root, this.workspace.folder.resolve()
+    own = (folder / name for name in ("objects", "cache", "tmp"))
+    return (*own, *((root / name).resolve() for name in node.step.files))
 
 
 def _run_in_driver(this: _Run, ordinal: int, node: Node, started: datetime) -> None:
@@ -227,7 +322,7 @@ def _run_in_driver(this: _Run, ordinal: int, node: Node, started: datetime) -> N
     inputs = {name: value for name, value in arguments.items() if isinstance(value, Stored)}
     try:
         status, why = node.step.function(this.context, **arguments)
-    except ClewError as error:
+    except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
         _failed(this, ordinal, node, None, None, error, "", started, inputs)
     _finish(this, ordinal, node, status, None, None, why, started, inputs, {})
 
@@ -259,11 +354,16 @@ def _load_arguments(this: _Run, node: Node) -> dict[str, Any]:
     for name, value in node.arguments.items():
         hint = node.step.hints.get(name)
         if isinstance(value, Handle):
-            loaded[name] = this.stored[value.node, value.output].load(objects, hint)
+            stored = this.stored[value.node, value.output]
+            if hint is None and stored.spec.kind == "value":
+                hint = value.node.step.hint_of(value.output)  # as it was given
+            loaded[name] = stored.load(objects, hint)
         elif isinstance(value, DatasetInput):
             loaded[name] = values.from_snapshot(this.context.snapshots[value.role or value.reference], hint)
         elif isinstance(value, list | tuple) and any(isinstance(one, Handle) for one in value):
-            loaded[name] = [this.stored[one.node, one.output].load(objects) for one in value]
+            inner = typing.get_args(hint)
+            each = inner[0] if inner else None
+            loaded[name] = [this.stored[one.node, one.output].load(objects, each) for one in value]
         else:
             loaded[name] = value
     return loaded
@@ -289,8 +389,12 @@ def _store_outputs(this: _Run, node: Node, value: Any) -> dict[str, Stored]:
     return {name: values.store(objects, one) for name, one in zip(node.outputs, given, strict=True)}
 
 
-def _content_id(value: Stored | Snapshot) -> str:
-    return value.content_id if isinstance(value, Snapshot) else value.spec.content_id
+def _content_id(node: Node, name: str, value: Stored | Snapshot) -> str:
+    if isinstance(value, Stored):
+        return value.spec.content_id
+    if value.kind == "files" or node.step.hints.get(name) is Snapshot:
+        return f"{value.content_id} {value.reference}"  # such a step can see which version it is
+    return value.content_id
 
 
 def _from_cache(this: _Run, node: Node, key: str) -> dict[str, Stored] | None:
@@ -370,7 +474,7 @@ def _finish(
             cache_key=key,
             key_parts=of,
             why=why,
-            log=this.workspace.objects.put(log.encode()).digest if log else None,
+            log=this.workspace.objects.put(_text(log).encode()).digest if log else None,
             inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
             outputs={name: value.spec for name, value in outputs.items()},
             started_at=started,
@@ -390,25 +494,26 @@ def _failed(
     log: str,
     started: datetime,
     inputs: Mapping[str, Stored | Snapshot],
-) -> Any:
+) -> NoReturn:
     """Keep the failure, and raise it with the user's own traceback first."""
     own = isinstance(error, ClewError)
-    text = str(error) if own else _users_traceback(error)
-    this.workspace.catalog.execute(
-        FinishStep(
-            run_id=this.context.run_id,
-            ordinal=ordinal,
-            name=node.name,
-            state="failed",
-            cache_key=key,
-            key_parts=of,
-            why="it raised",
-            error=text,
-            log=this.workspace.objects.put(log.encode()).digest if log else None,
-            inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
-            started_at=started,
+    text = _text(str(error) if own else _users_traceback(error))
+    with contextlib.suppress(OutsideError):  # the disk may be full: what the step raised is what is to be said
+        this.workspace.catalog.execute(
+            FinishStep(
+                run_id=this.context.run_id,
+                ordinal=ordinal,
+                name=node.name,
+                state="failed",
+                cache_key=key,
+                key_parts=of,
+                why="it raised",
+                error=text,
+                log=this.workspace.objects.put(_text(log).encode()).digest if log else None,
+                inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
+                started_at=started,
+            )
         )
-    )
     this.context.result.steps.append(StepResult(node.name, "failed", "it raised"))
     this.observer(node.name, "failed", text)
     if own:
@@ -417,6 +522,11 @@ def _failed(
         f"{text}step {node.name} ({node.step.source}) raised {type(error).__name__}",
         mend="mend the step and run again: finished steps are taken from the cache",
     ) from error
+
+
+def _text(text: str) -> str:
+    """Text as a database can keep it: no lone surrogates, no NUL."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def _users_traceback(error: BaseException) -> str:

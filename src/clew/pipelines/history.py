@@ -117,7 +117,7 @@ def show(workspace: Workspace, run: str) -> dict[str, Any]:
         "environment": environment
         and {"id": environment.content_id, "python": environment.python, "platform": environment.platform},
         "steps": [{"name": one.name, "status": one.state, "why": one.why, "error": one.error} for one in steps],
-        "metrics": {one.name: float(one.value) for one in metrics},
+        "metrics": {one.name: one.value if one.value is None else float(one.value) for one in metrics},
         "models": _models(workspace, [run_id]).get(run_id, []),
     }
 

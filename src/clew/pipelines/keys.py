@@ -104,7 +104,7 @@ def _plain(node: Node, name: str, value: Any) -> Any:
         ) from error
 
 
-def _exact(value: Any) -> Any:  # noqa: PLR0911 - one return a kind
+def _exact(value: Any) -> Any:  # noqa: C901, PLR0912 - a branch for each kind of value
     """A value as JSON in which no two different values are the same: plain where JSON has it, else with its type."""
     kind = type(value)
     if value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value)):
@@ -133,10 +133,18 @@ def _exact(value: Any) -> Any:  # noqa: PLR0911 - one return a kind
     elif isinstance(value, msgspec.Struct):
         inner = {name: _exact(getattr(value, name)) for name in value.__struct_fields__}
     else:
-        inner = msgspec.to_builtins(value)
-        if isinstance(inner, dict | list) and not isinstance(value, dict | list | tuple | set | frozenset):
-            inner = _exact(inner)
+        inner = _other(value)
     return {"type": f"{kind.__module__}.{kind.__qualname__}", "value": inner}
+
+
+def _other(value: Any) -> Any:
+    """Kinds of collections, and what msgspec knows besides (dates, decimals, UUIDs, bytes, attrs classes)."""
+    if isinstance(value, dict):
+        return [[_exact(name), _exact(one)] for name, one in value.items()]
+    if isinstance(value, list | tuple):
+        return [_exact(one) for one in value]
+    inner = msgspec.to_builtins(value)
+    return _exact(inner) if isinstance(inner, dict | list) else inner
 
 
 def _file_hash(root: Path, name: str) -> str:

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ from types import ModuleType
 
 from clew.catalog.commands import RecordCode
 from clew.errors import UsageError
-from clew.pipelines.origin import installed_roots, is_users
+from clew.pipelines.origin import is_users
 from clew.pipelines.sources import kept
 from clew.workspace import Workspace
 
@@ -92,7 +93,7 @@ def gather(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:
 
     for path in _code_below(root):
         take(path.relative_to(root).as_posix(), path)
-    for name, path in used_in_place(root, places).items():
+    for name, path in used_in_place(files, places).items():
         part = "/__init__" if path.stem == "__init__" else ""
         take(f"{_ELSEWHERE}/{name.replace('.', '/')}{part}{path.suffix}", path)
     return files, places
@@ -103,9 +104,7 @@ def _code_below(root: Path) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if name not in _LEFT_OUT
-            and not name.startswith(".")
-            and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")  # noqa: PTH110 - of many folders
+            if name not in _LEFT_OUT and not name.startswith(".") and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")  # noqa: PTH110 - of many folders
         )
         for name in sorted(names):
             path = Path(folder) / name
@@ -113,22 +112,36 @@ def _code_below(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def used_in_place(root: Path, captured: Mapping[str, str]) -> dict[str, Path]:
-    """Imported modules that are neither installed nor captured: editable installs, PYTHONPATH, archives, hidden folders.
+def used_in_place(files: Mapping[str, bytes], captured: Mapping[str, str]) -> dict[str, Path]:
+    """Imported modules that are neither installed nor captured: editable installs, PYTHONPATH, archives.
 
-    `__main__` counts only when it lies in the pipeline's folder, where it is captured.
+    Those that a run loaded, and of others in this process (a notebook's own, say) those that the code mentions.
     """
-    found = {}
+    found: dict[str, Path] = {}
+    others: dict[str, Path] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or name.startswith("__") or not is_users(file) or file.startswith("<"):
+        if not isinstance(file, str) or name.startswith("__") or file.startswith("<") or not is_users(file):
             continue
         path = Path(file).resolve()
         while not path.is_file() and path != path.parent:
             path = path.parent  # a module in an archive
         if path.is_file() and str(path) not in captured:
-            found[name] = path
+            (found if str(path) in kept else others)[name] = path
+    texts = [*files.values(), *(path.read_bytes() for path in found.values())]
+    while others:
+        mentioned = {name: path for name, path in others.items() if _is_mentioned(name, texts)}
+        if not mentioned:
+            break
+        found |= mentioned
+        texts = [path.read_bytes() for path in mentioned.values()]
+        others = {name: path for name, path in others.items() if name not in mentioned}
     return found
+
+
+def _is_mentioned(name: str, texts: list[bytes]) -> bool:
+    word = re.compile(rb"\b" + re.escape(name.partition(".")[0].encode()) + rb"\b")
+    return any(word.search(text) for text in texts)
 
 
 def modules_of(project: Project) -> list[ModuleType]:

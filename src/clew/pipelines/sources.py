@@ -42,7 +42,7 @@ def loading(frozen: Mapping[str, bytes] | None = None) -> Iterator[None]:
 def spec_of(name: str, path: Path) -> ModuleSpec:
     """A module to be made from a file, with its bytes kept."""
     spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), {}))
-    assert spec is not None  # noqa: S101 - there is a loader
+    assert spec is not None
     return spec
 
 

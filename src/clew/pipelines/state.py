@@ -31,6 +31,7 @@ _TEXTUAL = (
     type(None), bool, int, float, complex, str, bytes, range, slice, decimal.Decimal, fractions.Fraction,
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, uuid.UUID, pathlib.PurePath, pl.DataType,
 )  # fmt: skip
+_REMEMBERS = type(functools.cache(len))
 _HOLDERS = (types.SimpleNamespace, argparse.Namespace)
 _OWN = ("__doc__", "__builtins__", "__spec__", "__loader__", "__cached__", "__file__", "__path__", "__annotations__")
 _DEEPEST = 40
@@ -128,14 +129,16 @@ class _Hash:
             if _users(value):
                 cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
                 self.each((value.__defaults__, value.__kwdefaults__, vars(value), *cells), depth)
-        elif isinstance(value, staticmethod | classmethod | functools._lru_cache_wrapper):
+        elif isinstance(value, staticmethod | classmethod | _REMEMBERS):
             self.feed(value.__wrapped__, depth)
         elif isinstance(value, property):
             self.each((value.fget, value.fset), depth)
         elif isinstance(value, type):
             self.add(f"{value.__module__}.{value.__qualname__}")
             if _users(value):
-                self.each((part for name, one in vars(value).items() if name not in _OWN for part in (name, one)), depth)
+                self.each(
+                    (part for name, one in vars(value).items() if name not in _OWN for part in (name, one)), depth
+                )
         elif isinstance(value, types.ModuleType | types.BuiltinFunctionType):
             self.add(value.__name__)
         else:
@@ -214,5 +217,12 @@ def forget_memories(module: types.ModuleType) -> None:
     for value in list(vars(module).values()):
         for one in (value, *(vars(value).values() if isinstance(value, type) and _users(value) else ())):
             inner = getattr(one, "function", one) if type(one).__module__ == "clew.pipelines._step" else one
-            if isinstance(inner, functools._lru_cache_wrapper):
+            if isinstance(inner, _REMEMBERS):
                 inner.cache_clear()
+
+
+def of_closure(function: Any) -> list[str]:
+    """Types in what a function carries along (closure, partial arguments, its object) that can't be seen into."""
+    made = _Hash()
+    made.feed(function)
+    return sorted(set(made.unseen))

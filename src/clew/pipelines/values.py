@@ -42,8 +42,11 @@ class _Tables:
 
     def encode(self, value: Any) -> tuple[str, bytes, int | None]:
         frame = _to_polars(value)
-        identity = table_id(frame)
-        return identity.id, frame.write_ipc(None, compression="uncompressed").getvalue(), frame.height
+        content_id = table_id(frame).id
+        if pl.Categorical in _inner_types(frame):
+            # The same content as text has, and yet not the same to a step.
+            content_id += f"+{hashlib.sha256(str(frame.schema).encode()).hexdigest()[:8]}"
+        return content_id, frame.write_ipc(None, compression="uncompressed").getvalue(), frame.height
 
     def decode(self, path: Path, hint: Any) -> Any:
         if hint is pl.LazyFrame:
@@ -60,6 +63,11 @@ class _Arrays:
     def encode(self, value: np.ndarray) -> tuple[str, bytes, int | None]:
         if value.dtype.hasobject:
             raise UsageError("an array of Python objects can't be stored", mend="give it a plain dtype")
+        if type(value) not in (np.ndarray, np.memmap):
+            raise UsageError(
+                f"a {type(value).__name__} can't be stored without losing what it has over a plain array",
+                mend="give plain arrays, such as the values and the mask",
+            )
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         body = buffer.getvalue()
@@ -67,10 +75,12 @@ class _Arrays:
 
     def decode(self, path: Path, hint: Any) -> Any:
         del hint
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="c", allow_pickle=False)  # what a step changes stays its own
 
 
 class _Plain:
+    """JSON; or MessagePack, for what JSON has no words for: infinities, what is not a number, bytes, numbers as keys."""
+
     kind = "value"
 
     def accepts(self, value: Any) -> bool:
@@ -80,7 +90,9 @@ class _Plain:
     def encode(self, value: Any) -> tuple[str, bytes, int | None]:
         try:
             body = msgspec.json.encode(value, order="deterministic", enc_hook=_plain_numbers)
-        except (TypeError, NotImplementedError, ValueError) as error:
+            if _says_less(value, body):
+                body = _PACKED + msgspec.msgpack.encode(value, order="deterministic", enc_hook=_plain_numbers)
+        except (TypeError, NotImplementedError, ValueError, OverflowError, RecursionError) as error:
             raise UsageError(
                 f"a step gave a {type(value).__name__}, which can't be stored: {error}",
                 mend="give tables, numpy arrays, dataclasses, plain values, or a clew.Model",
@@ -89,10 +101,34 @@ class _Plain:
 
     def decode(self, path: Path, hint: Any) -> Any:
         body = path.read_bytes()
+        kind = Any if hint is None else hint
         try:
-            return msgspec.json.decode(body, type=Any if hint is None else hint)
+            if body.startswith(_PACKED):
+                return msgspec.msgpack.decode(body[len(_PACKED) :], type=kind)
+            return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
-            raise UsageError(f"a stored value doesn't fit the hint {hint}: {error}") from error
+            raise UsageError(
+                f"a stored value doesn't fit the hint {hint}: {error}", mend="correct the hint of the step that takes it"
+            ) from error
+        except msgspec.DecodeError as error:
+            raise IntegrityError(f"a stored value can't be read: {error}", mend="clew doctor") from error
+        except TypeError as error:
+            raise UsageError(
+                f"a plain value can't be handed over as {hint}: {error}",
+                mend="annotate it with plain types, dataclasses or containers of them",
+            ) from error
+
+
+_PACKED = b"\xc1"  # the one byte that begins neither JSON nor MessagePack
+
+
+def _says_less(value: Any, body: bytes) -> bool:
+    try:
+        packed = msgspec.msgpack.encode(value, enc_hook=_plain_numbers)
+    except OverflowError:  # a whole number of more than 64 bits, which JSON has
+        return False
+    # What is not a number differs from itself, as it should here.
+    return bool(msgspec.json.decode(body) != msgspec.msgpack.decode(packed, strict=False))
 
 
 def _plain_numbers(value: Any) -> Any:
@@ -165,4 +201,22 @@ def _to_polars(value: Any) -> pl.DataFrame:
         return value.collect()
     if isinstance(value, pa.Table):
         return typing.cast("pl.DataFrame", pl.from_arrow(value))
-    return value if isinstance(value, pl.DataFrame) else pl.from_pandas(value)
+    if isinstance(value, pl.DataFrame):
+        return value
+    if value.index.nlevels > 1 or value.index.name is not None:
+        raise UsageError(
+            f"the index {list(value.index.names)} of a pandas table would be lost",
+            mend="give table.reset_index(), so that it is a column",
+        )
+    return pl.from_pandas(value)
+
+
+def _inner_types(frame: pl.DataFrame) -> set[Any]:
+    found: set[Any] = set()
+    waiting: list[Any] = list(frame.dtypes)
+    while waiting:
+        dtype = waiting.pop()
+        found.add(dtype.base_type())
+        waiting += [getattr(dtype, "inner", None)] if getattr(dtype, "inner", None) else []
+        waiting += [field.dtype for field in getattr(dtype, "fields", ())]
+    return found

@@ -30,6 +30,7 @@ _PASSING = (
     "/configparser.py", "/contextlib.py", "/functools.py", "/decouple.py", "/environs.py", "/environs/", "/dotenv/",
     "/pydantic_settings/", "/omegaconf/",
 )  # fmt: skip
+_INSTALLED = ("/importlib/metadata/", "/pkgutil.py")  # look for what is installed: the environment's lock says that
 _MACHINE = ("/loky/backend/context.py", f"/{platform.__name__}.py", "/ctypes/util.py")
 _OWN_PROCESSES = ("/site-packages/sklearn/",)  # hands numbers and its own code to other processes, nothing that reads
 _GLOB = frozenset("*?[")
@@ -87,7 +88,7 @@ class Watch:
 
     def note_path(self, name: str, *, looked_at: bool = False) -> None:
         """A file or folder was read, or may have been."""
-        if importing():
+        if importing() or within(_INSTALLED):
             return
         if "__pycache__" in name and name.endswith(".pyc"):
             name = importlib.util.source_from_cache(name)
@@ -196,7 +197,7 @@ def watching(watch: Watch) -> Iterator[Watch]:
             _watches.remove(watch)
     if watch.project is None:
         return
-    for name in used_in_place(watch.project.root, watch.project.places):
+    for name in used_in_place(watch.project.files, watch.project.places):
         # Also when an earlier step of this process imported it, since this one may use it too.
         watch.reads[f"the module {name}, which was imported late from outside of the pipeline's folder"] = (
             f"import {name} at the top of the pipeline's file"

@@ -106,7 +106,7 @@ def _tell(call: Callable[[Noted], None]) -> None:
     if _told:
         with unwatched() as listened:
             if listened:
-                for who in list(_told):
+                for who in tuple(_told):
                     call(who)
 
 
@@ -116,6 +116,22 @@ def _set(holder: Any, name: str, wrapper: Any) -> None:
 
 
 def _wrap_all() -> None:
+    _wrap_readers()
+    _wrap_environment()
+    for name in ("stat", "access"):
+        original = getattr(os, name)
+        _set(os, name, _looker(original))
+        for able in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+            if original in able:
+                able.add(getattr(os, name))  # shutil asks these sets
+    pools = [(getattr(sys.modules.get(name), "ProcessPoolExecutor", None), "submit") for name in _LATER_POOLS]
+    for holder, name in (*_POOLS, *pools):
+        if holder is not None:
+            _set(holder, name, _starter(getattr(holder, name)))
+    _set(Workspace, "__init__", _opener(Workspace.__init__))
+
+
+def _wrap_readers() -> None:
     for module_name, prefixes in READERS.items():
         module = sys.modules.get(module_name)
         if module is None and module_name.partition(".")[0] in _LOADED_BY_NEED:
@@ -137,18 +153,6 @@ def _wrap_all() -> None:
     for kind in (pl.DataFrame, pl.LazyFrame):
         made = _reader(vars(kind)["deserialize"].__func__, f"polars.{kind.__name__}.deserialize", first=1)
         _set(kind, "deserialize", classmethod(made))
-    _wrap_environment()
-    for name in ("stat", "access"):
-        original = getattr(os, name)
-        _set(os, name, _looker(original))
-        for able in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids):
-            if original in able:
-                able.add(getattr(os, name))  # shutil asks these sets
-    pools = [(getattr(sys.modules.get(name), "ProcessPoolExecutor", None), "submit") for name in _LATER_POOLS]
-    for holder, name in (*_POOLS, *pools):
-        if holder is not None:
-            _set(holder, name, _starter(getattr(holder, name)))
-    _set(Workspace, "__init__", _opener(Workspace.__init__))
 
 
 def _wrapper(original: Any, make: Callable[[], Any]) -> Any:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from clew._lazy import lazy
 
 if TYPE_CHECKING:
-    from clew.rollouts.controller import Controller
     from clew.rollouts._decide import Decision, decide
+    from clew.rollouts.controller import Controller
     from clew.rollouts.evidence import Evidence
     from clew.rollouts.operate import end, replay, start, status
     from clew.rollouts.plan import Plan

@@ -1,6 +1,6 @@
 """The controller: reads what happened, decides, and writes the routing table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,8 @@ from clew.errors import RefusedError
 from clew.rollouts._decide import Decision, decide
 from clew.rollouts.evidence import Evidence
 from clew.rollouts.plan import SHADOW, Plan
-from clew.serving.journal import Prediction
-from clew.serving.observations import Observations, Observed
-from clew.serving.requests import from_micros
+from clew.serving.observations import Look, Observations
+from clew.serving.requests import from_micros, micros
 from clew.workspace import Workspace
 
 
@@ -24,22 +23,22 @@ class _Running:
     """A rollout under way in this process."""
 
     rollout_id: str
-    endpoint: str
-    endpoint_id: str
     champion_id: str
     candidate_id: str
-    started: datetime
     evidence: Evidence
     observations: Observations
-    stage: str
-    day: datetime
+    stage: str = SHADOW
+    decisions: int = 0
+    looks: list[Any] = field(default_factory=list)
+    """Those since the last decision."""
 
 
 class Controller:
     """Looks once for each day of the data's time, decides by `decide`, and writes what follows.
 
-    A look takes all that happened before it in a fixed order, so the same journal gives the same decisions, at
-    whatever speed it is replayed. After a restart the evidence is built again from the journal.
+    A look takes all that happened before it in a fixed order, and each decision keeps the looks that led to it, with
+    how far the journal was read at each: so the same journal gives the same decisions, at whatever speed it is
+    replayed and however late outcomes come. After a restart the evidence is built again from there.
     """
 
     def __init__(self, workspace: Workspace, *, look: timedelta = timedelta(days=1)) -> None:
@@ -54,11 +53,17 @@ class Controller:
         for rollout_id in set(self._running) - {str(row.id) for row in rows}:
             del self._running[rollout_id]
         for row in rows:
-            running = self._running.get(str(row.id)) or self._begin(row)
-            self._running[running.rollout_id] = running
-            decision = self._look(running, now)
+            rollout_id = str(row.id)
+            try:
+                if rollout_id not in self._running:
+                    self._running[rollout_id] = self._begin(row, now)
+                decision = self._look(self._running[rollout_id], now)
+            except Exception:
+                # What was taken and not decided on must be taken again, from the journal.
+                self._running.pop(rollout_id, None)
+                raise
             if decision is not None:
-                decisions.append((running.endpoint, decision))
+                decisions.append((row.name, decision))
         return decisions
 
     def _rows(self) -> list[sa.Row[Any]]:
@@ -70,54 +75,48 @@ class Controller:
             .order_by(r.id)
         )
 
-    def _begin(self, row: sa.Row[Any]) -> _Running:
-        plan = msgspec.convert(row.plan, Plan)
+    def _begin(self, row: sa.Row[Any], now: datetime) -> _Running:
+        # One that was started without saying when, in the middle of a replay, begins with its first prediction.
+        begins = row.occurred_at if row.occurred_at <= now else None
         running = _Running(
             rollout_id=str(row.id),
-            endpoint=row.name,
-            endpoint_id=str(row.endpoint_id),
             champion_id=str(row.champion_id),
             candidate_id=str(row.candidate_id),
-            started=row.occurred_at,
-            evidence=Evidence(plan, str(row.champion_id), str(row.candidate_id)),
-            observations=Observations(self.workspace.journal),
-            stage=SHADOW,
-            day=row.occurred_at,
+            evidence=Evidence(msgspec.convert(row.plan, Plan), str(row.champion_id), str(row.candidate_id)),
+            observations=Observations(
+                self.workspace.journal, row.name, rollout_id=str(row.id), begins=begins, every=self.look
+            ),
         )
-        # After a restart: what was decided stays decided, and the evidence is taken again up to there.
+        # After a restart: what was decided stays decided, and the evidence is what it was decided on.
         d = serving.rollout_decisions.c
         for decision in self.workspace.catalog.rows(
             sa.select(serving.rollout_decisions).where(d.rollout_id == running.rollout_id).order_by(d.ordinal)
         ):
-            self._take(running, decision.occurred_at)
+            for moment, read in decision.evidence.get("looks", []):
+                running.evidence.take(running.observations.again(from_micros(moment), read))
             running.stage = decision.stage_after
             running.evidence.stage_requests = 0
+            running.decisions += 1
         return running
 
     def _look(self, running: _Running, now: datetime) -> Decision | None:
         last = None
-        while running.day + self.look <= now:
-            self._take(running, running.day + self.look)
+        for look in running.observations.looks(now):
+            running.evidence.take(look.observed)
+            running.looks.append([micros(look.moment), look.read])
             decision = decide(running.evidence, running.stage)
-            if decision is not None:
-                self._write(running, decision)
-                last = decision
-                if decision.state != "running":
-                    return last
+            if decision is None:
+                continue
+            if not self._write(running, decision, look):
+                del self._running[running.rollout_id]
+                return last
+            last = decision
+            if decision.state != "running":
+                break
         return last
 
-    def _take(self, running: _Running, moment: datetime) -> None:
-        observed = running.observations.before(running.endpoint, moment)
-        mine = [one for one in observed.predictions if self._counts(running, one)]
-        joined = [one for one in observed.joined if self._counts(running, one.prediction)]
-        running.evidence.take(Observed(mine, joined))
-        running.day = moment
-
-    @staticmethod
-    def _counts(running: _Running, prediction: Prediction) -> bool:
-        return prediction.rollout_id == running.rollout_id and from_micros(prediction.occurred_at) >= running.started
-
-    def _write(self, running: _Running, decision: Decision) -> None:
+    def _write(self, running: _Running, decision: Decision, look: Look) -> bool:
+        """Write the decision and its route; False when someone else decided meanwhile, and nothing was written."""
         evidence = running.evidence
         champion, candidate = running.champion_id, running.candidate_id
         if decision.state == "promoted":
@@ -129,6 +128,10 @@ class Controller:
                 Target(model_version_id=champion, role="champion", share=1.0 - decision.share),
                 Target(model_version_id=candidate, role="candidate", share=decision.share),
             ]
+        d = serving.rollout_decisions.c
+        known = self.workspace.catalog.rows(sa.select(d.ordinal).where(d.rollout_id == running.rollout_id))
+        if len(known) != running.decisions:
+            return False
         try:
             self.workspace.catalog.execute(
                 RecordDecision(
@@ -139,13 +142,16 @@ class Controller:
                     stage_after=decision.stage,
                     requests=evidence.requests,
                     outcomes=evidence.outcomes,
-                    evidence=evidence.as_json(),
+                    evidence=evidence.as_json() | {"looks": running.looks},
                     state=decision.state,  # type: ignore[arg-type]  # one of the states that RecordDecision checks
                     targets=targets,
-                    occurred_at=running.day,
+                    occurred_at=look.moment,
                 )
             )
         except RefusedError:
-            return  # someone ended it by hand in this moment
+            return False  # someone ended it by hand in this moment
         running.stage = decision.stage
+        running.decisions += 1
+        running.looks = []
         evidence.stage_requests = 0
+        return True

@@ -111,7 +111,9 @@ class Evidence:
         said[prediction.model_version_id] = (prediction.output, prediction.error)
         if self.champion_id not in said or self.candidate_id not in said:
             return None
-        (champion, _), (candidate, error) = said[self.champion_id], said[self.candidate_id]
+        (champion, fault), (candidate, error) = said[self.champion_id], said[self.candidate_id]
+        if fault is not None:
+            return None  # what the champion can't answer either says nothing about the candidate
         return champion, candidate, error is not None
 
     def _difference(self, joined: Joined) -> float | None:
@@ -134,5 +136,6 @@ class Evidence:
 
 
 def _relative_difference(a: float, b: float) -> float:
-    size = (abs(a) + abs(b)) / 2
-    return 0.0 if size == 0 else min(abs(a - b) / size, 2.0)
+    half, other = a / 2, b / 2  # so that the largest floats don't overflow
+    size = abs(half) + abs(other)
+    return 0.0 if size == 0 else min(abs(half - other) / size * 2, 2.0)

@@ -1,7 +1,7 @@
 """Starting a rollout, looking at it, ending it by hand, and replaying its decisions from the journal."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,7 +17,8 @@ from clew.rollouts._decide import decide
 from clew.rollouts.evidence import Evidence
 from clew.rollouts.plan import SHADOW, Plan
 from clew.serving import current_route
-from clew.serving.observations import Observations, Observed
+from clew.serving.observations import Observations
+from clew.serving.requests import from_micros
 from clew.workspace import Workspace
 
 
@@ -143,42 +144,36 @@ def end(workspace: Workspace, endpoint: str, *, verdict: str, reason: str) -> di
     return status(workspace, endpoint)
 
 
-def replay(workspace: Workspace, endpoint: str, *, look: timedelta = timedelta(days=1)) -> dict[str, Any]:
+def replay(workspace: Workspace, endpoint: str) -> dict[str, Any]:
     """Decide the newest rollout again from the journal alone, and compare with what was decided.
 
+    Each look is taken again as it was: at its moment of the data's time, of the journal as far as it went then.
     Nothing is written. Decisions made by hand are left aside.
     """
     row = newest(workspace, endpoint)
-    plan = msgspec.convert(row.plan, Plan)
-    evidence = Evidence(plan, str(row.champion_id), str(row.candidate_id))
-    observations = Observations(workspace.journal)
+    evidence = Evidence(msgspec.convert(row.plan, Plan), str(row.champion_id), str(row.candidate_id))
+    observations = Observations(workspace.journal, endpoint, rollout_id=str(row.id))
     recorded = [one for one in status(workspace, endpoint)["decisions"] if one["evidence"].get("by") != "hand"]
-    stage, moment, again = SHADOW, row.occurred_at, []
-    last = datetime.fromisoformat(recorded[-1]["at"]) if recorded else moment
-    while moment + look <= last:
-        moment += look
-        seen = observations.before(endpoint, moment)
-        rollout_id = str(row.id)
-        evidence.take(
-            Observed(
-                [one for one in seen.predictions if one.rollout_id == rollout_id],
-                [one for one in seen.joined if one.prediction.rollout_id == rollout_id],
-            )
-        )
+    looks = [look for one in recorded for look in one["evidence"].get("looks", [])]
+    stage, again = SHADOW, []
+    for micro, read in looks:
+        moment = from_micros(micro)
+        evidence.take(observations.again(moment, read))
         decision = decide(evidence, stage)
-        if decision is not None:
-            again.append(
-                {
-                    "at": moment.isoformat(),
-                    "verdict": decision.verdict,
-                    "to": decision.stage,
-                    "requests": evidence.requests,
-                    "outcomes": evidence.outcomes,
-                }
-            )
-            stage, evidence.stage_requests = decision.stage, 0
-            if decision.state != "running":
-                break
+        if decision is None:
+            continue
+        again.append(
+            {
+                "at": moment.isoformat(),
+                "verdict": decision.verdict,
+                "to": decision.stage,
+                "requests": evidence.requests,
+                "outcomes": evidence.outcomes,
+            }
+        )
+        stage, evidence.stage_requests = decision.stage, 0
+        if decision.state != "running":
+            break
     was = [{name: one[name] for name in ("at", "verdict", "to", "requests", "outcomes")} for one in recorded]
     return {"endpoint": endpoint, "same": was == again, "recorded": was, "replayed": again}
 

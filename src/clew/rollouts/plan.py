@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     def stages(self) -> list[str]:
         """The names of the stages, in order."""
-        return [SHADOW, *(f"{share:.0%}" for share in self.shares)]
+        return [SHADOW, *(f"{share * 100:.6g}%" for share in self.shares)]
 
 
 _FIELDS = set(Plan.__struct_fields__)

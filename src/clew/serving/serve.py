@@ -2,8 +2,11 @@
 
 import ipaddress
 import os
+import signal
 import socket
+import threading
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 
@@ -22,6 +25,9 @@ def serve(server: Server, *, host: str, port: int, token: str | None = None) -> 
         OutsideError: the port is taken.
     """
     require_token(host, token)
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn drains on SIGTERM, and then raises the signal again: to have stopped as asked is no failure.
+        signal.signal(signal.SIGTERM, _stop)
     bound = bind(host, port)
     server.start()
     app = App(server, token=token)
@@ -37,6 +43,11 @@ def serve(server: Server, *, host: str, port: int, token: str | None = None) -> 
     shown = f"http://{host}:{bound.getsockname()[1]}"
     print(f"clew serve: {', '.join(server.routes) or 'no endpoint yet'} at {shown} (pid {os.getpid()})", flush=True)  # noqa: T201
     uvicorn.Server(config).run(sockets=[bound])
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise SystemExit(0)
 
 
 def require_token(host: str, token: str | None) -> None:

@@ -8,7 +8,10 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
+from clew.catalog.tables import partial
 from clew.errors import SchemaError
+
+__all__ = ["migrate", "partial", "scripts"]  # partial indexes belong to the schema that is migrated to
 
 _LOCK = 0x636C6577  # "clew": one migration at a time on PostgreSQL
 

@@ -55,14 +55,6 @@ rollouts = sa.Table(
     moment("ended_at", nullable=True),
     ref("actor_id", "actors"),
 )
-# One rollout at a time for an endpoint, held by the database.
-sa.Index(
-    "uq_rollouts_running",
-    rollouts.c.endpoint_id,
-    unique=True,
-    sqlite_where=rollouts.c.state == "running",
-    postgresql_where=rollouts.c.state == "running",
-)
 
 rollout_decisions = sa.Table(
     "rollout_decisions",
