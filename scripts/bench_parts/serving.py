@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PIPELINE = '''
+PIPELINE = """
 import numpy as np
 import polars as pl
 import clew
@@ -49,7 +49,7 @@ def sums(rows: pl.DataFrame = clew.dataset("rows@latest")) -> None:
     rows = known(rows)
     model = train(rows)
     clew.register("sum", model=model, evaluation=evaluate(model), train=rows, test=rows, target="y")
-'''
+"""
 
 
 async def load(port: int, body: bytes, path: str, connections: int, seconds: float) -> tuple[int, list[float]]:
@@ -145,7 +145,7 @@ def trivial(folder: Path) -> dict[str, Any]:
         session.add("rows", pl.DataFrame({**dict.fromkeys("abcdefgh", values), "y": values}))
         model = session.run(folder / "sums.py").models[0]
         create_endpoint(session, "sum", model, entity_column=None, occurred_at=now())
-    return {name: 1.5 for name in "abcdefgh"}
+    return dict.fromkeys("abcdefgh", 1.5)
 
 
 def main() -> None:

@@ -323,9 +323,7 @@ class Client:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def __call__(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Reply:
+    def __call__(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         self.connection.request(
             method, path, content, {"content-type": "application/json", **self.headers, **(headers or {})}

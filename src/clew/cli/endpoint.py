@@ -62,6 +62,9 @@ def serve(
     import os
     from datetime import datetime
 
+    # Single rows are predicted, by many requests at once: threads within one prediction only wait for each other.
+    for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ.setdefault(name, "1")
     from clew.errors import UsageError
     from clew.monitoring import Monitor
     from clew.rollouts import Controller

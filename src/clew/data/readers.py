@@ -1,21 +1,25 @@
 """Reading what people have into one table: frames, Parquet, CSV, JSON lines, Arrow IPC."""
 
-import csv
-import gzip
 import hashlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from clew.catalog.commands import SourceSpec
-from clew.errors import DataError, NotFoundError
+from clew.data import _csv, _jsonl
+from clew.data._logical import logical_of_dtype, logical_of_field
+from clew.data._text import Wanted
+from clew.errors import DataError, NotFoundError, UsageError
 
 Schema = dict[str, pl.DataType]
-_TEXT = {".csv", ".csv.gz", ".jsonl", ".ndjson"}
-_SHOWN = 5
+_KNOWN = "give .parquet, .csv, .csv.gz, .jsonl, .arrow, or a folder of files"
 
 
 @dataclass(frozen=True)
@@ -26,31 +30,105 @@ class Loaded:
     sources: list[SourceSpec]
 
 
-def load(source: Any, types: Schema | None = None) -> Loaded:
+def load(source: Any, types: Schema | None = None, hints: Schema | None = None) -> Loaded:
     """Read a table from a frame (polars, pandas, Arrow) or a file.
 
     Args:
         source: the frame, or the path of a .parquet, .csv, .csv.gz, .jsonl, .ndjson, .arrow or .feather file.
         types: what text columns are read as (of the previous snapshot or the contract), so that one odd value
             doesn't change a column's type from dump to dump. Columns that are not named are inferred.
+        hints: what text columns are read as where all their values fit.
 
     Raises:
         NotFoundError: no such file.
-        DataError: the file is empty, broken (its row is named), or of a kind that clew can't read.
+        DataError: the file is empty, broken (its row is named), of a kind that clew can't read, or holds a type that
+            would be changed by reading it (the column is named).
+        UsageError: the source is no table.
     """
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
     if isinstance(source, pl.DataFrame):
         return Loaded(source, [SourceSpec(uri="memory:polars", kind="frame")])
+    if isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
     if isinstance(source, pa.Table):
-        return Loaded(_frame(pl.from_arrow(source)), [SourceSpec(uri="memory:arrow", kind="frame")])
+        return Loaded(_from_arrow(source, "the table"), [SourceSpec(uri="memory:arrow", kind="frame")])
     if type(source).__module__.split(".")[0] == "pandas":
-        return Loaded(_frame(pl.from_pandas(source)), [SourceSpec(uri="memory:pandas", kind="frame")])
-    return _load_file(Path(source), types or {})
+        return Loaded(_from_pandas(source), [SourceSpec(uri="memory:pandas", kind="frame")])
+    if not isinstance(source, str | Path):
+        raise UsageError(
+            f"a {type(source).__name__} is no table", mend="give a polars, pandas or Arrow table, or the path of a file"
+        )
+    return _load_file(Path(source), Wanted(types or {}, hints or {}))
 
 
-def _frame(value: pl.DataFrame | pl.Series) -> pl.DataFrame:
-    return value if isinstance(value, pl.DataFrame) else value.to_frame()
+def _from_pandas(source: Any) -> pl.DataFrame:
+    """NaN means missing there, and so it does here; an index with a name is a column that was put aside."""
+    if hasattr(source, "to_frame"):
+        source = source.to_frame()
+    named = [str(name) for name in source.index.names if name is not None]
+    if named:
+        raise DataError(
+            f"the frame's index {', '.join(named)} would be lost", mend="frame.reset_index() makes columns of it"
+        )
+    with _readable("the frame"):
+        return _from_arrow(pa.Table.from_pandas(source, preserve_index=False), "the frame")
+
+
+def _from_arrow(table: pa.Table, what: str) -> pl.DataFrame:
+    _refuse_unknown(table.schema)
+    with _readable(what):
+        frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    _same_types(table.schema, frame)
+    return frame
+
+
+def _refuse_unknown(schema: pa.Schema, *, precision: int = 0) -> None:
+    """Pass if all types can be represented. Raises DataError, which names the column and the type."""
+    for field in schema:
+        logical_of_field(field)
+        if _too_wide(field.type, precision=precision):
+            raise DataError(
+                f"column {field.name!r} of type {field.type} can't be represented: polars has decimals of 128 bits",
+                mend="cast or drop the column before adding the table",
+            )
+
+
+def _too_wide(kind: pa.DataType, *, precision: int) -> bool:
+    """Whether there is a decimal of 256 bits with more digits than these."""
+    if pa.types.is_dictionary(kind):
+        return _too_wide(kind.value_type, precision=precision)
+    if pa.types.is_decimal256(kind) and kind.precision > precision:
+        return True
+    return any(_too_wide(kind.field(at).type, precision=precision) for at in range(kind.num_fields))
+
+
+def _same_types(schema: pa.Schema, frame: pl.DataFrame) -> None:
+    """Pass if polars made of each column what it was. Raises DataError, which names those that it changed."""
+    changed = [
+        f"{field.name!r}: {was} → {now}"
+        for field in schema
+        if field.name in frame.columns
+        for was, now in [(logical_of_field(field).name, logical_of_dtype(frame.schema[field.name], field.name).name)]
+        if was != now
+    ]
+    if changed:
+        raise DataError(
+            f"columns of a type that can't be kept as it is: {'; '.join(changed)}",
+            mend="cast these columns before adding the table (as shown after the arrow, if that is right)",
+        )
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Raise DataError for what the readers raise; among them a panic, which is no Exception."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, EOFError, UnicodeError) as error:
+        raise DataError(f"{what} can't be read: {_first_line(error)}", mend="check what wrote it") from error
+    except pl.exceptions.PanicException as error:
+        raise DataError(f"{what} is broken: {_first_line(error)}", mend="check what wrote it") from error
 
 
 def suffix(path: Path) -> str:
@@ -59,30 +137,56 @@ def suffix(path: Path) -> str:
     return ".csv.gz" if name.endswith(".csv.gz") else path.suffix.lower()
 
 
-def _load_file(path: Path, types: Schema) -> Loaded:
+def _load_file(path: Path, wanted: Wanted) -> Loaded:
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}", mend="check the path")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: not even a header", mend="check what wrote it")
     kind = suffix(path)
     seen = describe_file(path, kind)
-    try:
-        if kind in (".csv", ".csv.gz"):
-            frame = _read_csv(path, types)
-        elif kind in (".jsonl", ".ndjson"):
-            frame = pl.read_ndjson(path, infer_schema_length=None, schema_overrides=types or None)
-        elif kind in (".parquet", ".pq"):
-            frame = pl.read_parquet(path, glob=False)
-        elif kind in (".arrow", ".ipc", ".feather"):
-            frame = pl.read_ipc(path)
-        else:
-            raise DataError(
-                f"{path} has an ending that clew doesn't know: {kind or 'none'}",
-                mend="give .parquet, .csv, .csv.gz, .jsonl, .arrow, or a folder of files",
-            )
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, EOFError) as error:
-        raise DataError(f"{path} can't be read: {_first_line(error)}", mend="check what wrote it") from error
+    if kind in (".csv", ".csv.gz"):
+        frame = _csv.read(path, wanted)
+    elif kind in (".jsonl", ".ndjson"):
+        frame = _jsonl.read(path, wanted)
+    elif kind in (".parquet", ".pq"):
+        frame = _read_parquet(path)
+    elif kind in (".arrow", ".ipc", ".feather"):
+        frame = _read_ipc(path)
+    else:
+        raise DataError(f"{path} has an ending that clew doesn't know: {kind or 'none'}", mend=_KNOWN)
     return Loaded(frame, [seen])
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    with _readable(str(path)):
+        schema = _arrow_schema(lambda: pq.read_schema(path))
+        if schema is not None:
+            _refuse_unknown(schema, precision=38)  # in Parquet the digits count, not how they were held
+        frame = pl.read_parquet(path, glob=False)
+    if schema is not None:
+        _same_types(schema, frame)
+    return frame
+
+
+def _read_ipc(path: Path) -> pl.DataFrame:
+    with _readable(str(path)):
+        # Not mapped: the file may change while the table is being stored.
+        body = path.read_bytes()
+        schema = _arrow_schema(lambda: pa.ipc.open_file(body).schema)
+        if schema is not None:
+            _refuse_unknown(schema)
+        frame = pl.read_ipc(io.BytesIO(body))
+    if schema is not None:
+        _same_types(schema, frame)
+    return frame
+
+
+def _arrow_schema(read: Callable[[], pa.Schema]) -> pa.Schema | None:
+    """The file's own schema; None where Arrow can't tell (polars has types that Arrow hasn't)."""
+    try:
+        return read()
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def describe_file(path: Path, kind: str) -> SourceSpec:
@@ -102,133 +206,3 @@ def describe_file(path: Path, kind: str) -> SourceSpec:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _open_text(path: Path) -> TextIO:
-    if suffix(path) == ".csv.gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
-
-
-def _read_csv(path: Path, types: Schema) -> pl.DataFrame:
-    """Read all as text first, so that a value that doesn't fit can be named by its row."""
-    try:
-        raw = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        raise _broken_row(path, error) from error
-    if raw.width == 0:
-        raise DataError(f"{path} is empty: not even a header", mend="check what wrote it")
-    _same_width(path, raw)
-    doubled = [name for name in raw.columns if "_duplicated_" in name]
-    if doubled:
-        names = sorted({name.split("_duplicated_")[0] for name in doubled})
-        raise DataError(f"{path} has columns of one name: {', '.join(names)}", mend="rename them")
-    wanted = {name: types[name] for name in raw.columns if name in types}
-    free = [name for name in raw.columns if name not in types]
-    inferred = _infer(raw.select(free)).get_columns() if free else []
-    found = {series.name: series for series in inferred}
-    return pl.DataFrame([found.get(name, _typed(path, raw[name], wanted.get(name))) for name in raw.columns])
-
-
-def _same_width(path: Path, raw: pl.DataFrame) -> None:
-    """A row that is too short is padded by the reader without a word: only rows with a null at the end can be."""
-    short = raw.with_row_index("__row").filter(pl.col(raw.columns[-1]).is_null())
-    if raw.width > 1 and short.height:
-        broken = _find_broken_row(path)
-        if broken is not None:
-            raise broken
-
-
-def _infer(raw: pl.DataFrame) -> pl.DataFrame:
-    """Types from all values: whole numbers, numbers, dates, times, booleans, else text."""
-    columns = []
-    for series in raw.get_columns():
-        filled = series.drop_nulls()
-        for to in (_int, _float, _bool, _date, _datetime):
-            typed = to(series) if len(filled) else None
-            if typed is not None and typed.null_count() == series.null_count():
-                columns.append(typed)
-                break
-        else:
-            columns.append(series)
-    return pl.DataFrame(columns)
-
-
-_LEADING_ZERO = r"^[+-]?0\d"
-
-
-def _int(series: pl.Series) -> pl.Series | None:
-    if series.str.contains(_LEADING_ZERO).any():
-        return None  # 01234 is a code, and a number would lose its zero
-    return series.cast(pl.Int64, strict=False)
-
-
-def _float(series: pl.Series) -> pl.Series | None:
-    if series.str.contains(_LEADING_ZERO).any():
-        return None
-    return series.cast(pl.Float64, strict=False)
-
-
-def _bool(series: pl.Series) -> pl.Series | None:
-    return series.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None)
-
-
-def _date(series: pl.Series) -> pl.Series | None:
-    return series.str.to_date("%Y-%m-%d", strict=False)
-
-
-def _datetime(series: pl.Series) -> pl.Series | None:
-    for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"):
-        typed = series.str.to_datetime(form, strict=False, time_unit="us")
-        if typed.null_count() == series.null_count():
-            return typed
-    return None
-
-
-def _typed(path: Path, series: pl.Series, wanted: pl.DataType | None) -> pl.Series:
-    if wanted is None or wanted == pl.String:
-        return series
-    if wanted == pl.Boolean:
-        typed = series.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None)
-    elif wanted == pl.Date:
-        typed = series.str.to_date("%Y-%m-%d", strict=False)
-    elif isinstance(wanted, pl.Datetime):
-        typed = _datetime(series) if series.null_count() < len(series) else series.cast(wanted, strict=False)
-        typed = series.cast(wanted, strict=False) if typed is None else typed.cast(wanted, strict=False)
-    else:
-        typed = series.cast(wanted, strict=False)
-    lost = typed.is_null() & series.is_not_null()
-    if lost.any():
-        rows = lost.arg_true()
-        shown = ", ".join(f"row {int(row) + 1}: {series[int(row)]!r}" for row in rows[:_SHOWN])
-        raise DataError(
-            f"{path}: column {series.name!r} is {wanted} in the previous snapshot or the contract, "
-            f"and {len(rows)} values don't fit it ({shown})",
-            mend="correct these values, or declare the change with --accept-schema",
-        )
-    return typed.alias(series.name)
-
-
-def _broken_row(path: Path, error: Exception) -> DataError:
-    found = _find_broken_row(path)
-    if found is not None:
-        return found
-    return DataError(f"{path} can't be read as CSV: {_first_line(error)}", mend="check what wrote it")
-
-
-def _find_broken_row(path: Path) -> DataError | None:
-    """The first row whose number of fields is not the header's."""
-    with _open_text(path) as file:
-        try:
-            rows = csv.reader(file, strict=True)
-            header = next(rows, [])
-            for number, row in enumerate(rows, start=1):
-                if row and len(row) != len(header):
-                    return DataError(
-                        f"{path}: row {number} (line {rows.line_num}) has {len(row)} fields, "
-                        f"and the header has {len(header)}",
-                        mend="correct that row; nothing was stored",
-                    )
-        except (csv.Error, UnicodeDecodeError) as error:
-            return DataError(f"{path}: line {rows.line_num + 1} is broken: {error}", mend="correct that line")
-    return None

@@ -4,15 +4,18 @@ A new snapshot shares with the previous one the rows that stand unchanged at its
 lies between is written, as a new fragment.
 """
 
-from collections.abc import Sequence
+import io
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import polars as pl
 
+from clew.data._disk import writing
 from clew.data.identity import table_id
-from clew.errors import IntegrityError
+from clew.errors import DataError, IntegrityError
 from clew.objects import ObjectStore
 
 COMPRESSION_LEVEL = 3
@@ -44,10 +47,10 @@ def decode(body: bytes) -> list[Extent]:
         raise IntegrityError(f"a list of extents can't be read: {error}", mend="clew data verify") from error
 
 
-def scan(objects: ObjectStore, extents: Sequence[Extent], empty: pl.DataFrame) -> pl.LazyFrame:
+def scan(objects: ObjectStore, extents: Sequence[Extent], empty: Callable[[], pl.DataFrame]) -> pl.LazyFrame:
     """The rows of a rope, lazily, in order; `empty` gives the schema when there is no row."""
     if not extents:
-        return empty.lazy()
+        return empty().lazy()
     parts = []
     for extent in extents:
         fragment = pl.scan_parquet(objects.open_path(extent.fragment), glob=False)
@@ -104,17 +107,58 @@ def write_fragment(objects: ObjectStore, folder: Path, rows: pl.DataFrame) -> tu
 
     The file is read back before it counts: a type that Parquet would change must never pass silently.
 
-    Raises IntegrityError.
+    Raises DataError, which names the columns; StoreError when the disk is full.
     """
-    import tempfile
-
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".parquet") as file:
         path = Path(file.name)
-        rows.write_parquet(path, compression="zstd", compression_level=COMPRESSION_LEVEL)
-        if table_id(pl.read_parquet(path, glob=False)).id != table_id(rows).id:
-            raise IntegrityError(
-                "these rows don't come back from Parquet as they were",
-                mend=f"cast the columns to types that Parquet knows: {rows.schema}",
-            )
+        try:
+            with writing(path):
+                rows.write_parquet(path, compression="zstd", compression_level=COMPRESSION_LEVEL)
+        except pl.exceptions.PolarsError as error:
+            raise _unkept(rows) from error
+        if not _same(rows, pl.read_parquet(path, glob=False)):
+            raise _unkept(rows)
         info = objects.put(path)
     return info.digest, info.size, info.created
+
+
+def _same(rows: pl.DataFrame, back: pl.DataFrame) -> bool:
+    return rows.schema == back.schema and table_id(rows).id == table_id(back).id
+
+
+def _unkept(rows: pl.DataFrame) -> DataError:
+    """The error that names the columns which Parquet wouldn't give back as they are."""
+    named = [f"{name!r} of type {rows.schema[name]}" for name in rows.columns if not _kept(rows.select(name))]
+    return DataError(
+        f"columns that Parquet doesn't give back as they are: {', '.join(named) or 'all of them together'}",
+        mend="cast or drop them before adding the table",
+    )
+
+
+def _kept(column: pl.DataFrame) -> bool:
+    body = io.BytesIO()
+    try:
+        column.write_parquet(body)
+        return _same(column, pl.read_parquet(body))
+    except pl.exceptions.PolarsError:
+        return False
+
+
+def schema_body(frame: pl.DataFrame) -> bytes:
+    """The schema alone, as Arrow IPC without rows. Raises DataError for a type that it wouldn't give back."""
+
+    def kept(part: pl.DataFrame) -> bytes | None:
+        try:
+            body = part.clear().write_ipc(None).getvalue()
+            return body if pl.read_ipc(io.BytesIO(body)).schema == part.schema else None
+        except pl.exceptions.PolarsError:
+            return None
+
+    body = kept(frame)
+    if body is None:
+        named = [f"{name!r} of type {frame.schema[name]}" for name in frame.columns if kept(frame.select(name)) is None]
+        raise DataError(
+            f"columns that Arrow doesn't give back as they are: {', '.join(named)}",
+            mend="cast or drop them before adding the table",
+        )
+    return body

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from clew.catalog.tables import data
 from clew.data import rope
-from clew.errors import IntegrityError, UsageError
+from clew.errors import DataError, IntegrityError, MissingDependencyError, NotFoundError, UsageError
 from clew.references import Versions
 from clew.workspace import Workspace
 
@@ -87,7 +87,7 @@ class Snapshot:
 
     def scan(self) -> pl.LazyFrame:
         """The rows, lazily, in their order; polars pushes projections and filters down to the fragments."""
-        return rope.scan(self.workspace.objects, self.extents(), self._empty())
+        return rope.scan(self.workspace.objects, self.extents(), self._empty)
 
     def _empty(self) -> pl.DataFrame:
         if self.manifest is None:
@@ -99,11 +99,24 @@ class Snapshot:
         return self.scan().collect()
 
     def to_arrow(self) -> pa.Table:
-        """All rows as an Arrow table."""
-        return self.collect().to_arrow()
+        """All rows as an Arrow table. Raises DataError for a type that Arrow doesn't have."""
+        frame = self.collect()
+        wide = [name for name, dtype in frame.schema.items() if dtype in (pl.Int128, pl.UInt128)]
+        if wide:
+            raise DataError(
+                f"{self.reference}: Arrow has no integers of 128 bits, and these columns hold some: {', '.join(wide)}",
+                mend="use .collect() or .scan(), and cast them",
+            )
+        return frame.to_arrow()
 
     def to_pandas(self) -> "pd.DataFrame":
-        """All rows as a pandas frame; needs pandas."""
+        """All rows as a pandas frame; needs pandas. Raises MissingDependencyError, DataError as `to_arrow`."""
+        try:
+            import pandas as pd  # noqa: F401 - named before polars complains in its own words
+        except ImportError as error:
+            raise MissingDependencyError(
+                "a pandas frame needs pandas, which is not installed", mend="pip install 'clew[pandas]'"
+            ) from error
         return self.collect().to_pandas()
 
     def files(self) -> dict[str, str]:
@@ -114,8 +127,14 @@ class Snapshot:
         return listing
 
     def open(self, path: str) -> Path:
-        """A local file that holds one file of a folder, to be read only."""
-        return self.workspace.objects.open_path(self.files()[path])
+        """A local file that holds one file of a folder, to be read only. Raises NotFoundError."""
+        listing = self.files()
+        if path not in listing:
+            raise NotFoundError(
+                f"{self.reference} has no file {path!r}; it has: {', '.join(list(listing)[:10]) or 'none'}",
+                mend="name one of these",
+            )
+        return self.workspace.objects.open_path(listing[path])
 
     def __iter__(self) -> Iterator[Any]:
         raise UsageError("a snapshot is not iterated", mend="use .scan(), .collect() or .files()")

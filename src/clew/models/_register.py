@@ -15,6 +15,7 @@ from clew.models.evaluation import Evaluation, loss_summary
 from clew.models.model import Model
 from clew.models.signature import Signature
 from clew.pipelines import RunContext, Step, values
+from clew.pipelines.graph import current
 from clew.pipelines.values import Stored
 from clew.stats import freeze_reference
 
@@ -54,6 +55,8 @@ def register(
         test: the rows that it was tested on; its predictions on them are kept as proof for a rebuild.
         target: the column of `test` that holds the truth.
     """
+    if current() is None:
+        return  # a plain call of the pipeline, which records nothing
     _DriverStep(_register, name=f"register {name}")(
         model_name=name, model=model, evaluation=evaluation, train=train, test=test, target=target
     )
@@ -62,7 +65,13 @@ def register(
 def _register(
     context: RunContext, *, model_name: str, model: Stored, evaluation: Stored, train: Stored, test: Stored, target: str
 ) -> tuple[str, str]:
-    for label, value, kind in (("model", model, "model"), ("train", train, "table"), ("test", test, "table")):
+    wanted = (
+        ("model", model, "model"),
+        ("evaluation", evaluation, "value"),
+        ("train", train, "table"),
+        ("test", test, "table"),
+    )
+    for label, value, kind in wanted:
         if getattr(value, "spec", None) is None or value.spec.kind != kind:
             raise UsageError(f"clew.register: {label} must be a {kind} that a step gave", mend="hand over its result")
     objects = context.workspace.objects

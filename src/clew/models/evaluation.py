@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from clew.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -17,11 +19,19 @@ class Evaluation:
 
 
 def regression(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """MAE, MAPE (share of the truth) and bias (mean of predicted − truth) of n predictions."""
-    error = np.asarray(predicted, float) - np.asarray(truth, float)
+    """MAE, MAPE (share of the truth; infinite when a truth is 0) and bias (mean of predicted − truth) of n predictions.
+
+    Raises UsageError when there are none, or not as many predictions as truths.
+    """
+    real = np.asarray(truth, float)
+    if real.shape != np.shape(predicted) or not real.size:
+        raise UsageError(f"{real.shape} truths and {np.shape(predicted)} predictions", mend="give one of each a row")
+    error = np.asarray(predicted, float) - real
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.abs(error) / np.abs(real)
     return {
         "mae": float(np.abs(error).mean()),
-        "mape": float((np.abs(error) / np.abs(truth)).mean()),
+        "mape": float(np.where(error == 0, 0.0, share).mean()),
         "bias": float(error.mean()),
     }
 

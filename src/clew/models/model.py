@@ -32,6 +32,8 @@ class Model:
     ) -> None:
         if not hasattr(estimator, "predict"):
             raise UsageError(f"a {type(estimator).__name__} can't predict", mend="give an object with predict(…)")
+        if not getattr(example, "height", 0):  # neither pandas has it, nor other tables
+            raise UsageError("the example must be a polars table with rows", mend="give some rows of the training data")
         self.estimator = estimator
         self.before = before
         self.after = after

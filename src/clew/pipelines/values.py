@@ -79,7 +79,7 @@ class _Arrays:
 
 
 class _Plain:
-    """JSON; or MessagePack, for what JSON has no words for: infinities, what is not a number, bytes, numbers as keys."""
+    """JSON; or MessagePack, for what JSON has no words for: infinities, what is no number, bytes, numbers as keys."""
 
     kind = "value"
 
@@ -89,9 +89,7 @@ class _Plain:
 
     def encode(self, value: Any) -> tuple[str, bytes, int | None]:
         try:
-            body = msgspec.json.encode(value, order="deterministic", enc_hook=_plain_numbers)
-            if _says_less(value, body):
-                body = _PACKED + msgspec.msgpack.encode(value, order="deterministic", enc_hook=_plain_numbers)
+            body = _encoded(value)
         except (TypeError, NotImplementedError, ValueError, OverflowError, RecursionError) as error:
             raise UsageError(
                 f"a step gave a {type(value).__name__}, which can't be stored: {error}",
@@ -108,7 +106,8 @@ class _Plain:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
             raise UsageError(
-                f"a stored value doesn't fit the hint {hint}: {error}", mend="correct the hint of the step that takes it"
+                f"a stored value doesn't fit the hint {hint}: {error}",
+                mend="correct the hint of the step that takes it",
             ) from error
         except msgspec.DecodeError as error:
             raise IntegrityError(f"a stored value can't be read: {error}", mend="clew doctor") from error
@@ -120,6 +119,16 @@ class _Plain:
 
 
 _PACKED = b"\xc1"  # the one byte that begins neither JSON nor MessagePack
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        body = msgspec.json.encode(value, order="deterministic", enc_hook=_plain_numbers)
+        if not _says_less(value, body):
+            return body
+        return _PACKED + msgspec.msgpack.encode(value, order="deterministic", enc_hook=_plain_numbers)
+    except TypeError:  # keys that are no text can't be sorted, and stay as they came
+        return _PACKED + msgspec.msgpack.encode(value, enc_hook=_plain_numbers)
 
 
 def _says_less(value: Any, body: bytes) -> bool:

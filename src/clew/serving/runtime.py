@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,8 @@ from clew.models import by_id as model_by_id
 from clew.models.signature import Signature
 from clew.serving.worker import Worker
 from clew.workspace import Workspace
+
+Rows: TypeAlias = list[dict[str, Any]]
 
 _MOST_ROWS = 4096
 _DEEPEST = 4  # of what a journal's output can hold: a value for each row, or lists of lists of lists
@@ -53,7 +55,7 @@ class Runtime:
     reference: str
     signature: Signature
     model: "Model | _Broken"
-    _queue: deque[tuple[pl.DataFrame, "asyncio.Future[Answer]"]] = field(default_factory=deque)
+    _queue: deque[tuple[Rows, "asyncio.Future[Answer]"]] = field(default_factory=deque)
     _busy_since: float | None = None
 
     def __post_init__(self) -> None:
@@ -66,8 +68,8 @@ class Runtime:
         """For how long the present batch is under way; 0 when nothing is."""
         return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
-    def predict(self, rows: pl.DataFrame) -> "asyncio.Future[Answer]":
-        """Queue rows that have the signature's columns. The future never fails for what the model does."""
+    def predict(self, rows: Rows) -> "asyncio.Future[Answer]":
+        """Queue rows as `Signature.rows` gives them. The future never fails for what the model does."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append((rows, future))
         if self._busy_since is None:
@@ -76,19 +78,19 @@ class Runtime:
 
     def _next(self) -> None:
         self._busy_since = None
-        tables: list[pl.DataFrame] = []
+        requests: list[Rows] = []
         futures: list[asyncio.Future[Answer]] = []
         size = 0
         while self._queue and size < _MOST_ROWS:
             rows, future = self._queue.popleft()
             if not future.done():  # whoever asked may have given up
-                tables.append(rows)
+                requests.append(rows)
                 futures.append(future)
-                size += rows.height
-        if tables:
+                size += len(rows)
+        if requests:
             self._busy_since = time.monotonic()
             tell = functools.partial(self._told, futures)
-            self._worker.run(functools.partial(self._answer, tables), futures[0].get_loop(), tell)
+            self._worker.run(functools.partial(self._answer, requests), futures[0].get_loop(), tell)
 
     def _told(self, futures: "list[asyncio.Future[Answer]]", answers: list[Answer]) -> None:
         for future, answer in zip(futures, answers, strict=True):
@@ -96,24 +98,24 @@ class Runtime:
                 future.set_result(answer)
         self._next()
 
-    def _answer(self, tables: list[pl.DataFrame]) -> list[Answer]:
-        whole = tables[0] if len(tables) == 1 else pl.concat(tables)
-        answer = self._one(whole)
+    def _answer(self, requests: list[Rows]) -> list[Answer]:
+        """One batch; the table is built once for it, since that costs more than a small model."""
+        answer = self._one([row for rows in requests for row in rows])
         if answer.values is None:
             # One bad row must not fail its neighbours.
-            return [answer] if len(tables) == 1 else [self._one(rows) for rows in tables]
+            return [answer] if len(requests) == 1 else [self._one(rows) for rows in requests]
         found, at = [], 0
-        for rows in tables:
-            found.append(Answer(answer.values[at : at + rows.height], None, answer.latency_us))
-            at += rows.height
+        for rows in requests:
+            found.append(Answer(answer.values[at : at + len(rows)], None, answer.latency_us))
+            at += len(rows)
         return found
 
-    def _one(self, rows: pl.DataFrame) -> Answer:
+    def _one(self, rows: Rows) -> Answer:
         started = time.perf_counter_ns()
         values: list[Any] | None = None
         error = None
         try:
-            values = _plain(self.model.predict_prepared(rows))
+            values = _plain(self.model.predict_prepared(self.signature.frame(rows)))
         except BaseException as raised:  # noqa: BLE001 - the user's model may raise anything, even SystemExit
             error = _said(raised)
         return Answer(values, error, (time.perf_counter_ns() - started) // 1000)

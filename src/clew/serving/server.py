@@ -168,14 +168,13 @@ class Server:
         when = micros(occurred_at or self.clock.now())
         champion, candidate = route.champion, route.candidate
         loaded = live.runtimes[champion.model_version_id]
-        table = loaded.signature.table(records)
-        answering = loaded.predict(table)
+        answering = loaded.predict(loaded.signature.rows(records))
         shadowing = None if candidate is None else _ask(live.runtimes[candidate.model_version_id], records)
         said = {champion.model_version_id: await answering}
         if candidate is not None and shadowing is not None:
             patience = max(_PATIENCE_SECONDS, 2e-6 * said[champion.model_version_id].latency_us)
             said[candidate.model_version_id] = await _within(shadowing, patience)
-        request = Request(route, table.columns, said, str(uuid.uuid4()), when, micros(now()))
+        request = Request(route, loaded.signature.names, said, str(uuid.uuid4()), when, micros(now()))
         predictions = [record(request, values, row) for row, values in enumerate(records)]
         await self._append(predictions)
         failed = next((one for one in predictions if one.error is not None), None)
@@ -240,7 +239,7 @@ def _ask(candidate: Runtime, records: list[dict[str, Any]]) -> "asyncio.Future[A
     if busy > _PATIENCE_SECONDS:
         return Answer(None, f"it still works on rows that it was given {busy:.1f} s ago", 0)
     try:
-        return candidate.predict(candidate.signature.table(records))
+        return candidate.predict(candidate.signature.rows(records))
     except UsageError as error:
         return Answer(None, f"its signature refuses the request: {error.message}", 0)
 

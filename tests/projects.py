@@ -1,0 +1,100 @@
+"""A workspace and a folder of code of its own for each test, run in this process or in others."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+import clew
+from clew import pipelines
+from clew.catalog.commands import ArtifactSpec
+from clew.catalog.tables import builds
+from clew.pipelines import RunResult, sources, watch
+from clew.pipelines.values import Stored
+
+HEAD = """
+import clew
+import polars as pl
+"""
+
+
+class Project:
+    """A folder with a workspace and code."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.code = folder / "code"
+        self.code.mkdir(parents=True)
+        self.workspace = clew.open_workspace(folder, create=True)
+
+    def write(self, text: str, name: str = "pipeline.py") -> Path:
+        """A file of code; the pipeline's file gets the usual imports."""
+        path = self.code / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body = textwrap.dedent(text)
+        path.write_text(HEAD + body if path.suffix == ".py" else body)
+        return path
+
+    def run(self, name: str = "pipeline.py", /, **parameters: Any) -> RunResult:
+        """Run a pipeline of the folder."""
+        pipeline, path = pipelines.load(str(self.code / name))
+        return pipelines.run(self.workspace, pipeline, path, parameters)
+
+    def value(self, result: RunResult | str, step: str, output: str = "result", hint: Any = None) -> Any:
+        """What a step of a run gave."""
+        run_id = result if isinstance(result, str) else result.run
+        s, x, a = builds.steps.c, builds.step_artifacts.c, builds.artifacts.c
+        row = self.workspace.catalog.first(
+            sa.select(a.kind, a.content_id, a.digest, a.bytes, a.rows)
+            .select_from(builds.steps)
+            .join(builds.step_artifacts, x.step_id == s.id)
+            .join(builds.artifacts, a.id == x.artifact_id)
+            .where(s.run_id == run_id, s.name == step, x.direction == "out", x.name == output)
+        )
+        assert row is not None
+        return Stored(ArtifactSpec(**row._mapping)).load(self.workspace.objects, hint)
+
+    def clew(self, *arguments: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """The command line, in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "clew.cli", *arguments],
+            cwd=self.code,
+            env=os.environ | {"CLEW_WORKSPACE": str(self.folder)} | env,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+
+def status(result: RunResult) -> dict[str, str]:
+    """Each step's status."""
+    return {step.name: step.status for step in result.steps}
+
+
+def why(result: RunResult, step: str) -> str:
+    """Why a step ran."""
+    return next(one.why for one in result.steps if one.name == step)
+
+
+def made(folder: Path) -> Iterator[Project]:
+    """A project, and this process as it was before, once it is done with."""
+    path, modules = list(sys.path), set(sys.modules)
+    found = Project(folder)
+    yield found
+    found.workspace.close()
+    sources.forget(found.code)
+    for name in set(sys.modules) - modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and str(file).startswith(str(folder)):
+            del sys.modules[name]
+    watch.imported.clear()
+    sys.path[:] = path
+
+
+ROWS = pl.DataFrame({"id": [1, 2, 3, 4], "x": [1.0, 2.0, 3.0, 4.0], "y": [2.0, 4.0, 6.0, 8.0]})
