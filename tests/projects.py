@@ -1,8 +1,12 @@
 """A workspace and a folder of code of its own for each test, run in this process or in others."""
 
+import atexit
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +28,15 @@ import polars as pl
 """
 
 
+@functools.cache
+def _empty() -> Path:
+    """An empty workspace, made once in a process: its copies are ready sooner."""
+    folder = Path(tempfile.mkdtemp(prefix="clew-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    clew.open_workspace(folder, create=True).close()
+    return folder
+
+
 class Project:
     """A folder with a workspace and code."""
 
@@ -31,7 +44,8 @@ class Project:
         self.folder = folder
         self.code = folder / "code"
         self.code.mkdir(parents=True)
-        self.workspace = clew.open_workspace(folder, create=True)
+        shutil.copytree(_empty(), folder, dirs_exist_ok=True)
+        self.workspace = clew.open_workspace(folder)
 
     def write(self, text: str, name: str = "pipeline.py") -> Path:
         """A file of code; the pipeline's file gets the usual imports."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clew import data, models, pipelines, thread
-from clew.data import Snapshot
+from clew.data import Contract, Snapshot
 from clew.models import Model, ModelVersion
 from clew.pipelines import RunResult
 from clew.workspace import Workspace, find_root, init
@@ -23,14 +23,28 @@ class Session(Workspace):
         *,
         key: Sequence[str] = (),
         subject: str | None = None,
+        contract: Contract | None = None,
+        accept_schema: bool = False,
         occurred_at: datetime | None = None,
         message: str | None = None,
     ) -> Snapshot:
         """Record a table, a file or a folder as the newest version of a dataset; equal content changes nothing.
 
+        The arguments are those of `clew.data.add`.
         Raises RefusedError (privacy policy, contract, vanished columns), DataError, NotFoundError.
         """
-        return data.add(self, name, source, key=key, subject=subject, occurred_at=occurred_at, message=message).snapshot
+        added = data.add(
+            self,
+            name,
+            source,
+            key=key,
+            subject=subject,
+            contract=contract,
+            accept_schema=accept_schema,
+            occurred_at=occurred_at,
+            message=message,
+        )
+        return added.snapshot
 
     def snapshot(self, reference: str) -> Snapshot:
         """The snapshot that a reference names: "house-sales@3", "house-sales@latest". Raises NotFoundError."""

@@ -1,8 +1,13 @@
 """The workspace: where everything lives. A folder `.clew/`, or a database and an object store that it names."""
 
+import contextlib
+import json
 import os
 import secrets
+import shutil
+import tempfile
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,7 +15,7 @@ import sqlalchemy as sa
 from clew._version import __version__
 from clew.catalog import Actor, Catalog
 from clew.catalog.commands import CreateWorkspace
-from clew.errors import NoWorkspaceError, RefusedError, UsageError
+from clew.errors import ClewError, NoWorkspaceError, RefusedError, UsageError
 from clew.objects import ObjectStore, open_store
 from clew.objects.filesystem import refuse_network_filesystem
 
@@ -47,11 +52,16 @@ class Workspace:
         named = os.environ.get("CLEW_PSEUDONYM_KEY")
         if named:
             return named.encode()
-        path = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "clew" / "pseudonym.key"
+        path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "clew" / "pseudonym.key"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(32))
+            # Linked when it is whole: another process must never read half a key, nor a second one come about.
+            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # of mode 0600
+                file.write(secrets.token_hex(32))
+                file.flush()
+                os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(file.name)
         return path.read_text().strip().encode()
 
     def close(self) -> None:
@@ -94,42 +104,67 @@ def init(root: Path, *, catalog: str | None = None, objects: str | None = None) 
         root: the folder to make `.clew/` in.
         catalog: a PostgreSQL URL without password (PGPASSWORD or ~/.pgpass give it), else SQLite in the folder.
         objects: an `s3://bucket/prefix?endpoint=…` URL (AWS_* give the credentials), else a folder.
+
+    Raises UsageError, RefusedError, OutsideError; then a folder that wasn't there isn't there now.
     """
+    root = root.resolve()
+    folder = root if root.name == FOLDER else root / FOLDER
     if (catalog is None) != (objects is None):
         raise UsageError(
             "a team's workspace needs both a database and an object store", mend="give --catalog and --objects"
         )
-    folder = root.resolve() / FOLDER
-    if folder.is_dir() and (folder / "config.toml").exists():
-        if catalog is not None and _read_settings(folder).get("catalog") != catalog:
-            raise RefusedError(f"{folder} is a workspace with another catalog already", mend="choose another folder")
-        created = False
-    else:
-        if catalog is not None and sa.make_url(catalog).password:
-            raise UsageError(
-                "the catalog's URL holds a password, which would be written down", mend="set PGPASSWORD or ~/.pgpass"
+    settings = {} if catalog is None or objects is None else {"catalog": _without_secrets(catalog), "objects": objects}
+    created = not (folder / "config.toml").exists()
+    if not created:
+        found = _read_settings(folder)
+        if settings and found != settings:
+            raise RefusedError(
+                f"{folder} is a workspace with another catalog or another object store already",
+                mend="choose another folder",
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        refuse_network_filesystem(folder)
-        for name in ("journal", "locks", "tmp", "cache"):
-            (folder / name).mkdir(exist_ok=True)
-        created = True
-    lines = ["# clew's workspace; `clew doctor` says how it is."]
-    if catalog is not None:
-        lines += [f'catalog = "{catalog}"', f'objects = "{objects}"']
+        settings = found
+    refuse_network_filesystem(folder)
+    began = not folder.exists()
+    try:
+        _lay_out(folder, settings)
+    except ClewError:
+        if began:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     if created:
         # Written last: what has no config.toml is no workspace yet, and init begins again.
-        text = "\n".join(lines) + "\n"
-        (folder / "config.toml.new").write_text(text)
-    settings_at = folder / ("config.toml.new" if created else "config.toml")
-    settings = tomllib.loads(settings_at.read_text())
+        lines = ["# clew's workspace; `clew doctor` says how it is."]
+        lines += [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items()]
+        unfinished = folder / "config.toml.new"
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        unfinished.rename(folder / "config.toml")
+    return created
+
+
+def _lay_out(folder: Path, settings: Mapping[str, str]) -> None:
+    for name in ("journal", "locks", "tmp", "cache"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    # The store first: a URL that can't be right is refused before the database changes.
+    open_store(settings.get("objects") or str(folder / "objects"), cache_folder=folder / "cache")
     with Catalog(settings.get("catalog") or f"sqlite:///{folder / 'catalog.sqlite'}") as database:
         database.upgrade()
         database.execute(CreateWorkspace(clew_version=__version__))
-    open_store(settings.get("objects") or str(folder / "objects"), cache_folder=folder / "cache")
-    if created:
-        settings_at.rename(folder / "config.toml")
-    return created
+
+
+def _without_secrets(catalog: str) -> str:
+    """The URL of a team's catalog, if it may be written down. Raises UsageError; the URL is not repeated there."""
+    form = "write postgresql://user@host/database; PGPASSWORD or ~/.pgpass give the password"
+    try:
+        url = sa.make_url(catalog)
+    except (sa.exc.ArgumentError, ValueError):
+        raise UsageError("the catalog's URL can't be read", mend=form) from None
+    if url.get_backend_name() != "postgresql":
+        raise UsageError(f"a team's catalog can't live in {url.get_backend_name()}", mend=form)
+    if url.password or any("pass" in name.lower() for name in url.query):
+        raise UsageError(
+            "the catalog's URL holds a password, which would be written down", mend="set PGPASSWORD or ~/.pgpass"
+        )
+    return catalog
 
 
 def open_folder(named: str | os.PathLike[str] | None = None, *, actor: Actor | None = None) -> Workspace:
@@ -142,9 +177,9 @@ def open_folder(named: str | os.PathLike[str] | None = None, *, actor: Actor | N
 def _read_settings(folder: Path) -> dict[str, str]:
     path = folder / "config.toml"
     try:
-        settings = tomllib.loads(path.read_text())
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NoWorkspaceError(f"{folder} is not a finished workspace", mend=f"clew init {folder.parent}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read: {error}", mend="mend that line of the file") from error
     return {name: str(value) for name, value in settings.items()}

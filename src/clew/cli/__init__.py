@@ -10,27 +10,40 @@ from clew._version import __version__
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code (see `clew.errors`)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    from clew.cli._shared import run_guarded
+
+    sys.exit(run_guarded(lambda: _run(given)))
+
+
+def _run(given: list[str]) -> None:
+    given = _take_workspace(given)
     if given == ["--version"]:
         print(__version__)  # noqa: T201 - the result
         return
-    given = _take_workspace(given)
     from clew.cli._app import app  # after the workspace is known, and only when something is to be done
-    from clew.cli._shared import run_guarded
 
-    sys.exit(run_guarded(lambda: app(given, prog_name="clew")))
+    app(given, prog_name="clew")
 
 
 def _take_workspace(given: list[str]) -> list[str]:
-    """`--workspace DIR` may stand anywhere; it becomes CLEW_WORKSPACE."""
+    """`--workspace DIR` may stand anywhere; it becomes CLEW_WORKSPACE. Raises UsageError."""
     rest = []
     words = iter(given)
     for word in words:
         if word == "--":
             rest += [word, *words]
         elif word == "--workspace":
-            os.environ["CLEW_WORKSPACE"] = next(words, "")
+            _name_workspace(next(words, ""))
         elif word.startswith("--workspace="):
-            os.environ["CLEW_WORKSPACE"] = word.partition("=")[2]
+            _name_workspace(word.partition("=")[2])
         else:
             rest.append(word)
     return rest
+
+
+def _name_workspace(folder: str) -> None:
+    if not folder:
+        from clew.errors import UsageError
+
+        raise UsageError("--workspace names no folder", mend="write --workspace DIR")
+    os.environ["CLEW_WORKSPACE"] = folder

@@ -1,5 +1,6 @@
 """All commands, put together."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ app.command("serve")(endpoint.serve)
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to make .clew/.")] = Path(),
+    folder: Annotated[Path | None, typer.Argument(help="Where to make .clew/; --workspace, or here.")] = None,
     catalog: Annotated[str | None, typer.Option(help="PostgreSQL URL without password, for a team.")] = None,
     objects: Annotated[str | None, typer.Option(help="s3://bucket/prefix?endpoint=…, for a team.")] = None,
     as_json: Json = False,
@@ -39,6 +40,7 @@ def init(
     """Make a workspace."""
     from clew.workspace import init as make
 
+    folder = folder or Path(os.environ.get("CLEW_WORKSPACE") or ".")
     created = make(folder, catalog=catalog, objects=objects)
     value = {"workspace": str(folder.resolve()), "created": created}
     emit(value, as_json, lambda: f"{'made' if created else 'there is already'} a workspace in {folder.resolve()}")
@@ -57,6 +59,7 @@ def upgrade(as_json: Json = False) -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check the workspace, and say what is wrong."""
+    from clew.errors import IntegrityError
     from clew.thread.doctor import examine
 
     with session() as workspace:
@@ -68,8 +71,10 @@ def doctor(as_json: Json = False) -> None:
         lambda: "\n".join(f"{'ok  ' if one['ok'] else 'BAD '} {one['what']}: {one['found']}" for one in findings),
     )
     if bad:
-        say(f"{len(bad)} things are wrong")
-        raise SystemExit(1)
+        raise IntegrityError(
+            f"{len(bad)} things are wrong: {', '.join(finding['what'] for finding in bad)}",
+            mend="put what is missing or damaged back from a backup; clew data verify says which snapshots it concerns",
+        )
 
 
 @app.command()
@@ -91,8 +96,6 @@ def hub(
     port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8686,
 ) -> None:
     """Serve the pages of the workspace."""
-    import os
-
     from clew.hub.serve import serve
 
     with session() as workspace:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from clew.cli._shared import Json, OccurredAt, emit, parse_moment, say, session, short, table
+from clew.cli._shared import Json, OccurredAt, emit, parse_moment, session, short, table
 
 if TYPE_CHECKING:
     from clew.catalog.commands.data import PolicyAction
@@ -90,7 +90,9 @@ def show(reference: Reference, as_json: Json = False) -> None:
             "recorded_at": found.recorded_at.isoformat(),
             "sources": sources(found),
         }
-    words = [f"{found.reference}  {found.kind}  {found.rows or '–'} rows  {found.content_id}"]
+    words = [
+        f"{found.reference}  {found.kind}  {'–' if found.rows is None else f'{found.rows:,}'} rows  {found.content_id}"
+    ]
     words += [f"  {name}: {kind}" for name, kind in found.schema or []]
     words += [f"  from {one['uri']} ({one['kind']})" for one in value["sources"]]
     emit(value, as_json, lambda: "\n".join(words))
@@ -123,6 +125,7 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
     """Check that snapshots are what their ids say; all, if none is named."""
     from clew.data import all_of, find
     from clew.data import verify as check
+    from clew.errors import IntegrityError
 
     with session() as workspace:
         verdicts = check([find(workspace, reference)] if reference else all_of(workspace))
@@ -132,8 +135,10 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
         value, as_json, lambda: "\n".join(f"{one.reference}: {one.fault or 'ok'}" for one in verdicts) or "no snapshot"
     )
     if bad:
-        say(f"{len(bad)} of {len(verdicts)} snapshots are damaged")
-        raise SystemExit(1)
+        raise IntegrityError(
+            f"{len(bad)} of {len(verdicts)} snapshots are damaged",
+            mend="put their objects back from a backup, or add the same source again",
+        )
 
 
 @app.command("used-by")
@@ -159,13 +164,15 @@ def policy(
 ) -> None:
     """Say what happens to a column that holds personal data."""
     from clew.data import policies
-    from clew.errors import UsageError
+    from clew.errors import NotFoundError, UsageError
 
     with session() as workspace:
         if column is not None:
             if action not in ("block", "allow", "drop", "pseudonym"):
                 raise UsageError(f"{action!r} is no policy", mend="block, allow, drop or pseudonym")
             policies.declare(workspace, name, column, cast("PolicyAction", action), reason)
+        if not policies.exists(workspace, name):
+            raise NotFoundError(f"no dataset is called {name!r}", mend="clew data list")
         declared = policies.declared(workspace, name)
     found = [{"column": one, "action": held.action, "reason": held.reason} for one, held in declared.items()]
     emit(found, as_json, lambda: table(found, ("column", "action", "reason"), empty=f"{name} has no policy"))

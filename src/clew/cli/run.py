@@ -1,7 +1,7 @@
 """`clew run` and `clew runs`: pipelines and what became of them."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,7 @@ from clew.cli._shared import Json, OccurredAt, Settings, emit, parse_moment, par
 
 if TYPE_CHECKING:
     from clew.pipelines import RunResult
+    from clew.workspace import Workspace
 
 runs = typer.Typer(help="Runs that were.", no_args_is_help=True, rich_markup_mode=None)
 _MARKS = {"ran": "ran     ", "cached": "cached  ", "failed": "FAILED  ", "skipped": "skipped "}
@@ -23,7 +24,7 @@ def run(
 ) -> None:
     """Run a pipeline; steps that ran before on the same data, code and parameters are taken from the cache."""
     from clew import pipelines
-    from clew.errors import RefusedError
+    from clew.errors import RefusedError, StepError
 
     with session() as workspace:
         pipeline, path = pipelines.load(target)
@@ -38,6 +39,10 @@ def run(
             result = pipelines.run(
                 workspace, pipeline, path, parameters, observer=progress, occurred_at=parse_moment(occurred_at)
             )
+        except StepError:
+            if as_json:
+                emit(_failed(workspace, progress), as_json, str)
+            raise
         finally:
             progress.close()
     value = {
@@ -54,6 +59,20 @@ def run(
         raise RefusedError(f"the model was refused: {'; '.join(result.refused)}", mend="clew runs show latest")
 
 
+def _failed(workspace: "Workspace", progress: "_Progress") -> dict[str, Any]:
+    """What is said of a run in which a step raised; its traceback goes to stderr."""
+    from clew.pipelines.history import list_runs
+
+    newest = list_runs(workspace, most=1)
+    return {
+        "run": newest[0]["run"] if newest else None,
+        "status": "failed",
+        "steps": progress.steps,
+        "metrics": {},
+        "models": [],
+    }
+
+
 def _words(result: "RunResult") -> str:
     lines = [f"run {result.run} {result.status}"]
     lines += [f"  {name} = {value:,.4g}" for name, value in result.metrics.items()]
@@ -66,6 +85,7 @@ class _Progress:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
+        self.steps: list[dict[str, str]] = []
         self._spinner = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
@@ -74,6 +94,8 @@ class _Progress:
             self._spinner.start()
 
     def __call__(self, name: str, state: str, why: str) -> None:
+        if state in _MARKS:
+            self.steps.append({"name": name, "status": state, "why": "it raised" if state == "failed" else why})
         if self._spinner is not None and state == "running":
             self._spinner.update(f"{name} …")
         elif not self._quiet and state in _MARKS:

@@ -7,10 +7,10 @@ from clew._lazy import lazy
 if TYPE_CHECKING:
     from clew.data._add import Added, add
     from clew.data._checkout import checkout
-    from clew.data.contract import Contract
     from clew.data._diff import diff
-    from clew.data.snapshot import Snapshot, all_of, by_id, find
     from clew.data._verify import Verdict, verify
+    from clew.data.contract import Contract
+    from clew.data.snapshot import Snapshot, all_of, by_id, find
 
 __all__ = [
     "Added",

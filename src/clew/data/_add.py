@@ -1,6 +1,6 @@
 """Adding a snapshot: read, check, refuse or store; nothing is written before all checks have passed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +21,12 @@ from clew.catalog.commands import (
 )
 from clew.catalog.tables import data
 from clew.data import contracts, files, policies, readers, rope, snapshot
+from clew.data._logical import type_name
 from clew.data.contract import Contract
 from clew.data.identity import table_id
+from clew.data.privacy import Policy
 from clew.data.snapshot import Snapshot
-from clew.errors import NotFoundError, RefusedError, UsageError
+from clew.errors import DataError, NotFoundError, RefusedError, UsageError
 from clew.workspace import Workspace
 
 
@@ -76,10 +78,19 @@ def add(
     previous = None if found is None else snapshot.latest(workspace, str(found.id))
     when = occurred_at or now()
     if isinstance(source, Path) and source.is_dir():
+        if key or subject or contract is not None:
+            raise UsageError(
+                f"{source} is a folder of files: it has no columns for a key, a subject or a contract",
+                mend="leave them out, or add a table",
+            )
         return _add_folder(workspace, name, source, previous, when, message)
-    loaded = readers.load(source, _types(workspace, name, previous, contract, accept_schema))
-    if previous is not None:
-        _same_schema(name, previous, loaded.frame, accept_schema=accept_schema)
+    if previous is not None and previous.kind != "table":
+        raise RefusedError(f"{name} is a folder of files, and {source} is a table", mend="give it another name")
+    declared = policies.declared(workspace, name)
+    types, hints = _types(workspace, name, previous, contract, declared, accept_schema=accept_schema)
+    loaded = readers.load(source, types, hints)
+    if previous is not None and not accept_schema:
+        _same_schema(name, previous, loaded.frame, declared)
     frame = policies.enforce(workspace, name, loaded.frame)
     for column in (*key, *([subject] if subject else [])):
         if column not in frame.columns:
@@ -101,23 +112,54 @@ def add(
 
 
 def _types(
-    workspace: Workspace, name: str, previous: Snapshot | None, contract: Contract | None, accept_schema: bool
-) -> readers.Schema:
-    """What text is read as: the previous snapshot's types, over the contract's."""
+    workspace: Workspace,
+    name: str,
+    previous: Snapshot | None,
+    contract: Contract | None,
+    declared: Mapping[str, Policy],
+    *,
+    accept_schema: bool,
+) -> tuple[readers.Schema, readers.Schema]:
+    """What text must be read as, and what it is read as where that fits.
+
+    The previous snapshot's types go before the contract's. When another schema is accepted they only hold where all
+    values fit, and not at all for text without one value: an empty column told nothing.
+    """
     contract = contract or contracts.newest(workspace, name)
     types: readers.Schema = {} if contract is None else contracts.types_of(contract)
-    if previous is not None and previous.kind == "table" and not accept_schema:
-        types |= dict(previous.scan().collect_schema())
-    return types
+    hints: readers.Schema = {}
+    if previous is not None:
+        before = dict(previous.scan().collect_schema())
+        if accept_schema:
+            empty = _without_value(previous, [column for column, dtype in before.items() if dtype == pl.String])
+            hints = {column: dtype for column, dtype in before.items() if column not in empty}
+        else:
+            types |= before
+    # A pseudonym is made of the text as it stands, the first time and every time.
+    texts: readers.Schema = {
+        column: pl.String() for column, policy in declared.items() if policy.action in ("pseudonym", "drop")
+    }
+    return types | texts, hints
 
 
-def _same_schema(name: str, previous: Snapshot, frame: pl.DataFrame, *, accept_schema: bool) -> None:
-    if accept_schema or previous.kind != "table":
-        return
+def _without_value(previous: Snapshot, columns: list[str]) -> set[str]:
+    if not columns:
+        return set()
+    found = previous.scan().select(pl.col(columns).is_not_null().any()).collect()
+    return {column for column in columns if not found[column].item()}
+
+
+def _same_schema(name: str, previous: Snapshot, frame: pl.DataFrame, declared: Mapping[str, Policy]) -> None:
+    """Refuse vanished and retyped columns; what a policy drops or turns into pseudonyms is meant to change."""
     old, new = previous.scan().collect_schema(), frame.schema
-    vanished = [column for column in old if column not in new]
+    action = {column: policy.action for column, policy in declared.items()}
+    vanished = [column for column in old if column not in new and action.get(column) != "drop"]
     changed = [
-        f"{column}: {old[column]} → {new[column]}" for column in old if column in new and old[column] != new[column]
+        f"{column}: {old[column]} → {new[column]}"
+        for column in old
+        if column in new
+        and action.get(column) not in ("drop", "pseudonym")
+        and type_name(old[column], column) != type_name(new[column], column)
     ]
     if vanished or changed:
         parts = []
@@ -146,6 +188,8 @@ def _store_table(
     known = workspace.catalog.first(
         sa.select(data.contents.c.id).where(data.contents.c.content_id == identity.id, data.contents.c.state == "live")
     )
+    if frame.height and not frame.width:
+        raise DataError(f"{dataset.name}: {frame.height} rows without a column", mend="add at least one column")
     if known is None:
         manifest, groups, new_bytes = _write(workspace, frame, previous)
     dataset_id = workspace.catalog.execute(dataset)
@@ -170,6 +214,7 @@ def _store_table(
 def _write(workspace: Workspace, frame: pl.DataFrame, previous: Snapshot | None) -> tuple[str, list[GroupSpec], int]:
     """Write what the previous snapshot doesn't hold; give the schema's object, the groups, and the new bytes."""
     objects = workspace.objects
+    schema_file = rope.schema_body(frame)
     head = tail = 0
     old: list[rope.Extent] = []
     if previous is not None and previous.kind == "table":
@@ -187,7 +232,6 @@ def _write(workspace: Workspace, frame: pl.DataFrame, previous: Snapshot | None)
     end = (previous.rows or 0) - tail if previous is not None else 0
     extents = rope.join(rope.cut(old, 0, head), written, rope.cut(old, end, tail))
     listing = objects.put(rope.encode(extents))
-    schema_file = frame.clear().write_ipc(None).getvalue()
     schema = objects.put(schema_file)
     new_bytes += sum(info.size for info in (listing, schema) if info.created)
     known = {

@@ -41,21 +41,25 @@ def _rows(left: pl.DataFrame, right: pl.DataFrame, key: tuple[str, ...]) -> dict
     shared = [name for name in right.columns if name in left.columns and left.schema[name] == right.schema[name]]
     if not shared:
         return {"by": "nothing in common", "added": right.height, "removed": left.height, "changed": 0}
-    a = left.select(shared).with_columns(__hash=left.select(shared).hash_rows())
-    b = right.select(shared).with_columns(__hash=right.select(shared).hash_rows())
+    # A column may bear any name, so the hash gets one that none has.
+    hashed = "hash" + "_" * max(map(len, shared))
+    a = left.select(shared).with_columns(left.select(shared).hash_rows().alias(hashed))
+    b = right.select(shared).with_columns(right.select(shared).hash_rows().alias(hashed))
     names = list(key)
     if names and set(names) <= set(shared) and not _doubled(a, names) and not _doubled(b, names):
-        both = b.join(a, on=names, how="inner", suffix="_before", nulls_equal=True)
+        before = a.select(*names, pl.col(hashed).alias(hashed + "before"))
+        both = b.select(*names, hashed).join(before, on=names, how="inner", nulls_equal=True)
         return {
             "by": "key",
             "added": b.height - both.height,
             "removed": a.height - both.height,
-            "changed": both.filter(pl.col("__hash") != pl.col("__hash_before")).height,
+            "changed": both.filter(pl.col(hashed) != pl.col(hashed + "before")).height,
         }
     counts = (
-        a.group_by("__hash")
+        a.select(hash=hashed)
+        .group_by("hash")
         .len("before")
-        .join(b.group_by("__hash").len("after"), on="__hash", how="full", coalesce=True)
+        .join(b.select(hash=hashed).group_by("hash").len("after"), on="hash", how="full", coalesce=True)
         .with_columns(pl.col("before", "after").fill_null(0).cast(pl.Int64))
     )
     grown = counts.select(pl.col("after") - pl.col("before")).to_series()

@@ -26,7 +26,7 @@ def writing(path: Path) -> Iterator[None]:
         if code in _FULL:
             raise StoreError(
                 f"no room to write to {path.parent}: {error}; nothing was stored",
-                mend="free space on its disk (df -h shows it), or raise the quota or the file size limit, and try again",
+                mend="free space on its disk (df -h shows it), or raise the quota or file size limit, and try again",
             ) from error
         if code is not None:
             raise StoreError(

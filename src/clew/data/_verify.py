@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import polars as pl
+
 from clew.data.identity import table_id
 from clew.data.snapshot import Snapshot
 from clew.errors import ClewError, IntegrityError
@@ -43,6 +45,9 @@ def _verify(snapshot: Snapshot, checked: set[str]) -> None:
             objects.verify(digest)
             checked.add(digest)
     if snapshot.kind == "table":
-        found = table_id(snapshot.collect()).id
+        try:
+            found = table_id(snapshot.collect()).id
+        except pl.exceptions.PolarsError as error:
+            raise IntegrityError(f"{snapshot.reference} can't be read: {error}") from error
         if found != snapshot.content_id:
             raise IntegrityError(f"{snapshot.reference} gives {found[:15]}…, and its id is {snapshot.content_id[:15]}…")

@@ -11,7 +11,7 @@ from clew.catalog.commands import RecordContract, RecordContractCheck
 from clew.catalog.tables import data
 from clew.data.contract import CheckResult, Contract, check
 from clew.data.snapshot import Snapshot
-from clew.errors import NotFoundError, RefusedError
+from clew.errors import DataError, NotFoundError, RefusedError
 from clew.workspace import Workspace
 
 
@@ -27,7 +27,10 @@ def read_file(path: Path) -> Contract:
     """The contract in a TOML file. Raises NotFoundError, DataError (the line is named)."""
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}", mend="clew contract infer REF --out contract.toml")
-    return Contract.from_toml(path.read_text())
+    try:
+        return Contract.from_toml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8", mend="save it as UTF-8") from error
 
 
 def newest(workspace: Workspace, name: str) -> Contract | None:
@@ -73,8 +76,13 @@ def check_before_add(workspace: Workspace, name: str, frame: pl.DataFrame, contr
 
 
 def check_snapshot(workspace: Workspace, snapshot: Snapshot, contract: Contract | None = None) -> CheckResult:
-    """Check a snapshot against a contract, or its dataset's own; the result is recorded."""
-    wanted = contract or newest(workspace, snapshot.dataset)
+    """Check a snapshot against a contract, or its dataset's own.
+
+    A contract that is kept becomes the dataset's own, and the result is recorded; one that is broken and isn't the
+    dataset's own changes nothing.
+    """
+    own = newest(workspace, snapshot.dataset)
+    wanted = contract or own
     if wanted is None:
         raise NotFoundError(
             f"{snapshot.dataset} has no contract",
@@ -82,6 +90,8 @@ def check_snapshot(workspace: Workspace, snapshot: Snapshot, contract: Contract 
             f"then clew contract check {snapshot.reference} --contract contract.toml",
         )
     result = check(wanted, snapshot.scan())
+    if not result.passed and (own is None or wanted.to_toml() != own.to_toml()):
+        return result
     contract_id = record(workspace, snapshot.dataset, wanted)
     workspace.catalog.execute(
         RecordContractCheck(

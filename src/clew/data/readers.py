@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clew.catalog.commands import SourceSpec
-from clew.data import _csv, _jsonl
+from clew.data import _csv_file, _json_lines
 from clew.data._logical import logical_of_dtype, logical_of_field
 from clew.data._text import Wanted
 from clew.errors import DataError, NotFoundError, UsageError
@@ -145,9 +145,9 @@ def _load_file(path: Path, wanted: Wanted) -> Loaded:
     kind = suffix(path)
     seen = describe_file(path, kind)
     if kind in (".csv", ".csv.gz"):
-        frame = _csv.read(path, wanted)
+        frame = _csv_file.read(path, wanted)
     elif kind in (".jsonl", ".ndjson"):
-        frame = _jsonl.read(path, wanted)
+        frame = _json_lines.read(path, wanted)
     elif kind in (".parquet", ".pq"):
         frame = _read_parquet(path)
     elif kind in (".arrow", ".ipc", ".feather"):

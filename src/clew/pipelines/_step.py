@@ -65,7 +65,7 @@ class Step(Generic[P, R]):
     def hints(self) -> dict[str, Any]:
         """The function's type hints, resolved."""
         try:
-            return typing.get_type_hints(self.function)
+            return typing.get_type_hints(getattr(self.function, "func", self.function))  # a partial has them inside
         except NameError as error:
             raise UsageError(f"step {self.name} ({self.source}): a type hint can't be resolved: {error}") from error
 

@@ -75,7 +75,7 @@ class _Run:
     observer: Observer
     imported: dict[str, str | None]  # hashes of what the code read while it was imported
     doubts: list[str]  # why no step of this run can be cached
-    early: frozenset[str]  # the modules that were loaded before the first step
+    early: set[str]  # the modules that were loaded before the first step, and those that read when a step imports them
     stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
 
 
@@ -131,9 +131,9 @@ def run(
             graph,
             context,
             observer,
-            imported={} if seen is None else {**seen.files, **seen.variables},
+            imported={} if seen is None else seen.imported(code),
             doubts=_doubts(seen, modules),
-            early=frozenset(module.__name__ for module in modules),
+            early={module.__name__ for module in modules},
         )
         _run_all(this)
     return result
@@ -171,6 +171,8 @@ def _start(
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, DatasetInput):
         return value.reference
+    if isinstance(value, Path):
+        return str(value)
     try:
         return msgspec.to_builtins(value)
     except (TypeError, ValueError) as error:
@@ -265,6 +267,9 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
             watch.watching(watched),
         ):
             value = node.step.function(**arguments)
+        if watched.touched:
+            new = {module.__name__ for module in project.modules_of(this.context.code)}
+            this.early |= new - {module.__name__ for module in modules}
         outputs = _store_outputs(this, node, value)
         if keys.declared(node, this.context.code) != {name: of[name] for name in ("files", "env")}:
             doubts.append("what it declares changed while it ran (mend: run it again)")
@@ -281,13 +286,14 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
 def _held(this: _Run, node: Node, modules: Sequence[ModuleType]) -> dict[str, str]:
     """What the modules hold: of those that steps imported, only what has changed since."""
     found: dict[str, str] = {}
+    root = this.context.code.root
     for module in modules:
-        values_of = state.of_module(module)
-        if module.__name__ not in this.early:
+        if module.__name__ in this.early:
+            found |= state.of_module(module, root)
+        else:
             first = sources.fresh.get(module.__name__, {})
-            values_of = {name: digest for name, digest in values_of.items() if first.get(name) != digest}
-        found |= values_of
-    found["the step's own function"] = state.of_value(node.step.function)[0]
+            found |= {name: digest for name, digest in state.of_module(module).items() if first.get(name) != digest}
+    found["the step's own function"] = state.of_value(node.step.function, root)
     return found
 
 

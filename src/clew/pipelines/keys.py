@@ -84,6 +84,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     words = {"code": "the code changed", "environment": "the environment changed"}
     found = []
     for name, single in _SINGLE.items():
+        if name == "values" and old.get("code") != new.get("code"):
+            continue  # they follow from the code
         before, after = old.get(name, {}), new.get(name, {})
         for part in sorted(before.keys() | after.keys()):
             if before.get(part) != after.get(part):

@@ -149,7 +149,7 @@ def modules_of(project: Project) -> list[ModuleType]:
     found = {
         name: module
         for name, module in list(sys.modules.items())
-        if isinstance(getattr(module, "__file__", None), str) and project.owns(str(module.__file__))
+        if isinstance(file := getattr(module, "__file__", None), str) and is_users(file) and project.owns(file)
     }
     return [found[name] for name in sorted(found)]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from clew.pipelines import state
+from clew.pipelines import state, wraps
 from clew.pipelines.origin import is_users
 
 _began = time.time()
@@ -83,10 +83,22 @@ class _Finder:
                 continue
             found = finder.find_spec(name, path, target)
             if found is not None:
+                if name in wraps.READERS and found.loader is not None:
+                    _wrap_when_loaded(found.loader)
                 if type(found.loader) is SourceFileLoader and found.origin and is_users(found.origin):
                     found.loader = _Loader(name, found.origin, self._frozen)
                 return found
         return None
+
+
+def _wrap_when_loaded(loader: Any) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        wraps.wrap_module(module)
+
+    loader.exec_module = exec_module
 
 
 class _Loader(SourceFileLoader):

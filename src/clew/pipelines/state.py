@@ -13,12 +13,12 @@ import enum
 import fractions
 import functools
 import hashlib
-import pathlib
 import re
 import sys
 import types
 import uuid
 from collections.abc import Iterable
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from clew.pipelines.origin import is_users
 
 _TEXTUAL = (
     type(None), bool, int, float, complex, str, bytes, range, slice, decimal.Decimal, fractions.Fraction,
-    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, uuid.UUID, pathlib.PurePath, pl.DataType,
+    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, uuid.UUID, PurePath, pl.DataType,
 )  # fmt: skip
 _REMEMBERS = type(functools.cache(len))
 _HOLDERS = (types.SimpleNamespace, argparse.Namespace)
@@ -40,7 +40,8 @@ _DEEPEST = 40
 class _Hash:
     """One hash in the making: what was met, and what can't be seen into."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str = "") -> None:
+        self.root = root
         self.digest = hashlib.sha256()
         self.unseen: list[str] = []
         self._met: dict[int, int] = {}
@@ -51,7 +52,8 @@ class _Hash:
         kind = type(value)
         self.add(f"{kind.__module__}.{kind.__qualname__}")
         if isinstance(value, _TEXTUAL) and not isinstance(value, enum.Enum):
-            self.add(repr(value))
+            text = repr(value)
+            self.add(text.replace(self.root, "<here>") if self.root else text)
             return
         if id(value) in self._met or depth > _DEEPEST:
             self.add(f"met {self._met.get(id(value))}")
@@ -62,6 +64,12 @@ class _Hash:
             if feeder(value, depth + 1):
                 return
         self.unseen.append(f"{kind.__module__}.{kind.__qualname__}")
+
+    def _digest(self, value: Any) -> str:
+        inner = _Hash(self.root)
+        inner.feed(value)
+        self.unseen += inner.unseen
+        return inner.digest.hexdigest()
 
     def add(self, text: str | bytes) -> None:
         """Take text in, with its length, so that parts can't run together."""
@@ -82,7 +90,7 @@ class _Hash:
         elif isinstance(value, dict | types.MappingProxyType):
             self.each((part for pair in value.items() for part in pair), depth)
         elif isinstance(value, set | frozenset):
-            parts = sorted(_digest(one, self.unseen) for one in value)
+            parts = sorted(self._digest(one) for one in value)
             self.each(parts, depth)
         elif isinstance(value, bytearray | memoryview):
             self.add(bytes(value))
@@ -185,20 +193,14 @@ def _users(thing: Any) -> bool:
     return bool(file) and is_users(str(file))
 
 
-def _digest(value: Any, unseen: list[str]) -> str:
-    made = _Hash()
+def of_value(value: Any, root: Path | None = None) -> str:
+    """The hash of a value; paths below `root` count by what is below it."""
+    made = _Hash("" if root is None else str(root))
     made.feed(value)
-    unseen += made.unseen
     return made.digest.hexdigest()
 
 
-def of_value(value: Any) -> tuple[str, list[str]]:
-    """The hash of a value, and the types in it that can't be seen into."""
-    unseen: list[str] = []
-    return _digest(value, unseen), unseen
-
-
-def of_module(module: types.ModuleType) -> dict[str, str]:
+def of_module(module: types.ModuleType, root: Path | None = None) -> dict[str, str]:
     """The hash of each value that a module holds, by its full name; what its functions hold is in one more."""
     found, functions = {}, []
     for name, value in sorted(vars(module).items()):
@@ -207,8 +209,8 @@ def of_module(module: types.ModuleType) -> dict[str, str]:
         if isinstance(value, types.FunctionType | type) or type(value).__module__.startswith("clew."):
             functions += [name, value]
         else:
-            found[f"{module.__name__}.{name}"] = _digest(value, [])
-    found[f"{module.__name__} (functions)"] = _digest(functions, [])
+            found[f"{module.__name__}.{name}"] = of_value(value, root)
+    found[f"{module.__name__} (functions)"] = of_value(functions, root)
     return found
 
 

@@ -73,7 +73,13 @@ class Watch:
         self.reads: dict[str, str] = {}  # what was read → the mend
         self.files: dict[str, str | None] = {}  # files that were read, and what they held just before
         self.variables: dict[str, str | None] = {}  # variables that were read, hashed: they may be secrets
+        self.touched = False  # whether anything was read at all, declared or not
         self._written: set[str] = set()
+
+    def imported(self, project: Project) -> dict[str, str | None]:
+        """What was read beside the code itself, hashed; files by where they lie from the pipeline's folder."""
+        files = {name: found for name, found in self.files.items() if not project.owns(name)}
+        return {os.path.relpath(name, project.root): found for name, found in files.items()} | self.variables
 
     def note_open(self, path: Any, flags: int) -> None:
         """A file is about to be opened."""
@@ -98,14 +104,16 @@ class Watch:
             path = Path(name).resolve()
         except (OSError, RuntimeError, ValueError):  # no name that could be opened
             return
-        places = (*self.allowed, *installed_roots())
-        if str(path).startswith(_HARMLESS) or any(path == place or path.is_relative_to(place) for place in places):
+        if str(path).startswith(_HARMLESS) or any(path.is_relative_to(place) for place in installed_roots()):
             return
         if self.project is None:
             looked = "folder" if looked_at and path.is_dir() else None
             self.files.setdefault(str(path), looked or file_hash(path, deep=False))
             return
         if self.project.owns(path):
+            return
+        self.touched = True
+        if any(path.is_relative_to(place) for place in self.allowed):
             return
         shown = os.path.relpath(path, self.project.root)
         shown = str(path) if shown.startswith("../..") else shown
@@ -133,9 +141,10 @@ class Watch:
 
     def note_env(self, name: str | None) -> None:
         """A variable was read by the user's code, or (None) all of them."""
-        if name in self.env or asking(_PASSING) is None:
+        if asking(_PASSING) is None or (name == "HOME" and within(("/posixpath.py",), function="expanduser")):
             return
-        if name == "HOME" and within(("/posixpath.py",), function="expanduser"):
+        self.touched = True
+        if name in self.env:
             return
         if name is None:
             self.note_other("all environment variables")
@@ -152,6 +161,7 @@ class Watch:
     def note_other(self, what: str) -> None:
         """Something that can't be declared."""
         if not importing():
+            self.touched = True
             self.reads[what] = "@clew.step(cache=False), or read it in from a dataset"
 
 

@@ -5,7 +5,6 @@ The wrappers ask for the watch that is active when they are called, so that a na
 """
 
 import functools
-import importlib
 import inspect
 import multiprocessing.pool
 import multiprocessing.process
@@ -15,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import process
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, Protocol
 
 import polars as pl
@@ -46,7 +46,6 @@ _POOLS = (
     (process.ProcessPoolExecutor, "submit"),
 )
 _LATER_POOLS = ("joblib.externals.loky.process_executor", "loky.process_executor")
-_LOADED_BY_NEED = ("polars", "pyarrow")
 
 
 class Noted(Protocol):
@@ -132,27 +131,32 @@ def _wrap_all() -> None:
 
 
 def _wrap_readers() -> None:
-    for module_name, prefixes in READERS.items():
-        module = sys.modules.get(module_name)
-        if module is None and module_name.partition(".")[0] in _LOADED_BY_NEED:
-            try:
-                module = importlib.import_module(module_name)
-            except ImportError:  # built without it
-                continue
-        for name in dir(module) if module is not None else ():
-            original = getattr(module, name)
-            called = f"{module_name}.{name}"
-            if not name.startswith(prefixes) or not callable(original) or called in _HARMLESS:
-                continue
-            if not inspect.isclass(original):
-                _set(module, name, _reader(original, called))
-            elif "__init__" in vars(original) and original.__flags__ & _HEAPTYPE:
-                _set(original, "__init__", _reader(vars(original)["__init__"], called, first=1))
-            else:
-                _set(module, name, _fixed_class(original, called))
+    for name in READERS:
+        if name in sys.modules:
+            _wrap_module(sys.modules[name])
     for kind in (pl.DataFrame, pl.LazyFrame):
         made = _reader(vars(kind)["deserialize"].__func__, f"polars.{kind.__name__}.deserialize", first=1)
         _set(kind, "deserialize", classmethod(made))
+
+
+def wrap_module(module: ModuleType) -> None:
+    """Wrap the readers of a module that was imported a moment ago, if anything is watched."""
+    if _told:
+        _wrap_module(module)
+
+
+def _wrap_module(module: ModuleType) -> None:
+    for name in dir(module):
+        original = getattr(module, name)
+        called = f"{module.__name__}.{name}"
+        if not name.startswith(READERS[module.__name__]) or not callable(original) or called in _HARMLESS:
+            continue
+        if not inspect.isclass(original):
+            _set(module, name, _reader(original, called))
+        elif "__init__" in vars(original) and original.__flags__ & _HEAPTYPE:
+            _set(original, "__init__", _reader(vars(original)["__init__"], called, first=1))
+        else:
+            _set(module, name, _fixed_class(original, called))
 
 
 def _wrapper(original: Any, make: Callable[[], Any]) -> Any:

@@ -7,8 +7,21 @@ import sqlalchemy as sa
 from clew.catalog import SCHEMA
 from clew.catalog.tables import metadata, object_columns
 from clew.data import all_of, verify
+from clew.errors import ClewError
 from clew.pipelines import mark_interrupted
 from clew.workspace import Workspace
+
+
+def _is_whole(workspace: Workspace, digest: str) -> bool:
+    try:
+        workspace.objects.verify(digest)
+    except ClewError:
+        return False
+    return True
+
+
+def _faults(missing: list[str], spoilt: list[str]) -> list[tuple[list[str], str]]:
+    return [(bad, how) for bad, how in ((missing, "MISSING"), (spoilt, "DAMAGED")) if bad]
 
 
 def examine(workspace: Workspace) -> list[dict[str, Any]]:
@@ -22,11 +35,13 @@ def examine(workspace: Workspace) -> list[dict[str, Any]]:
         found = metadata.tables[table].c[column]
         named |= {row[0] for row in workspace.catalog.rows(sa.select(found).where(found.is_not(None)).distinct())}
     missing = sorted(named - workspace.objects.exists_many(sorted(named)))
+    spoilt = [digest for digest in sorted(named - set(missing)) if not _is_whole(workspace, digest)]
+    told = [f"{len(named)} named", *(f"{len(bad)} {how}: {bad[0]}…" for bad, how in _faults(missing, spoilt))]
     findings.append(
         {
             "what": "objects",
-            "found": f"{len(named)} named" + (f", {len(missing)} MISSING: {missing[0]}…" if missing else ", all there"),
-            "ok": not missing,
+            "found": ", ".join(told if missing or spoilt else [*told, "all whole"]),
+            "ok": not missing and not spoilt,
         }
     )
     damaged = [one for one in verify(all_of(workspace)) if one.fault]

@@ -6,7 +6,7 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import polars as pl
 
@@ -40,7 +40,7 @@ def _said(path: Path, error: BaseException) -> DataError:
     return DataError(f"{path} can't be read as CSV: {lines[0] if lines else type(error).__name__}", mend=_MEND)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO | gzip.GzipFile:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(path) if packed else path.open("rb")
