@@ -75,7 +75,7 @@ class Demo:
         self.register("1996-01-01")
         again = self.clew("run", PIPELINE, "--occurred-at", "1996-01-01")
         say(f"run again: {steps(again)}")
-        changed = self.clew("run", "examples/house_prices/try_out.py", "--set", "trees=100")
+        changed = self.clew("run", PIPELINE, "--set", "trees=100", "--set", "register=false")
         say(f"with trees=100: {steps(changed)}")
         self.summary["second_run"] = {one["name"]: one["status"] for one in again["steps"]}
         self.summary["changed_parameter"] = {one["name"]: one["status"] for one in changed["steps"]}
@@ -154,8 +154,8 @@ class Demo:
         status = self.clew("rollout", "status", ENDPOINT)
         for one in status["decisions"]:
             say(
-                f"{one['at'][:10]} {one['verdict']}: {one['from']} → {one['to']} after {one['requests']:,} requests and "
-                f"{one['outcomes']:,} outcomes"
+                f"{one['at'][:10]} {one['verdict']}: {one['from']} → {one['to']} "
+                f"after {one['requests']:,} requests and {one['outcomes']:,} outcomes"
             )
         last = status["decisions"][-1] if status["decisions"] else None
         say(f"{reference} is {status['state']}: {last['reason'] if last else 'no decision'}")

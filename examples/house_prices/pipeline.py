@@ -97,10 +97,12 @@ def house_price(
     learning_rate: float = 0.08,
     trees: int = 200,
     seed: int = 0,
+    register: bool = True,
 ) -> None:
-    """The pipeline; every parameter can be set: clew run pipeline.py --set trees=300."""
+    """The pipeline; every parameter can be set: clew run pipeline.py --set trees=300 --set register=false."""
     rows = features(clean(sales, lowest_price))
     train_rows, test_rows = split(rows, test_months)
     model = train(train_rows, learning_rate, trees, seed)
     report = evaluate(model, train_rows, test_rows)
-    clew.register("house-price", model=model, evaluation=report, train=train_rows, test=test_rows, target=TARGET)
+    if register:
+        clew.register("house-price", model=model, evaluation=report, train=train_rows, test=test_rows, target=TARGET)

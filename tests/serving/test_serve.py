@@ -127,7 +127,7 @@ def test_an_expectation_is_met(port: int) -> None:
 )
 def test_what_is_no_http_is_refused_and_the_server_goes_on(port: int, sent: bytes) -> None:
     answer = exchange(port, sent)
-    assert answer.startswith(b"HTTP/1.1 400") or answer.startswith(b"HTTP/1.1 431")
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
     with Client(port) as client:
         assert client.predict([ROW])["predictions"] == [200.0]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clew._words import number
 from clew.errors import ClewError, NotFoundError, OutsideError, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return number(value)
     if isinstance(value, list):
         return ", ".join(str(one) for one in value) or "–"
     return str(value)

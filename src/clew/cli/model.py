@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clew._words import number
 from clew.cli._shared import Json, emit, session, short, table
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True, rich_markup_mode=None)
@@ -58,10 +59,10 @@ def show(reference: Reference, as_json: Json = False) -> None:
 
 def _words(value: dict[str, Any]) -> str:
     lines = [f"{value['model']}  {value['state']}  {value['provenance']}  {value['id']}"]
-    lines += [f"  {name} = {number:,.4g}" for name, number in value["metrics"].items()]
+    lines += [f"  {name} = {number(metric)}" for name, metric in value["metrics"].items()]
     lines += [
-        f"  {'met' if one['met'] else 'NOT MET'}: {one['criterion']} (it is {one['value']:,.4g}, "
-        f"the limit {one['limit']:,.4g})"
+        f"  {'met' if one['met'] else 'NOT MET'}: {one['criterion']} (it is {number(one['value'])}, "
+        f"the limit {number(one['limit'])})"
         for one in value["verdicts"]
     ]
     lines += [f"  {one['role']}: {one['snapshot'] or 'rows'} {one['id']}" for one in value["inputs"]]

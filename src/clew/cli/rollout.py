@@ -41,10 +41,8 @@ def status(endpoint: Endpoint, as_json: Json = False) -> None:
 
 
 def _words(value: dict[str, Any]) -> str:
-    lines = [
-        f"{value['endpoint']}: {value['candidate']} against {value['champion']}: {value['state']}, "
-        f"{value['share']:.0%} of the traffic"
-    ]
+    against = f"{value['candidate']} against {value['champion']}"
+    lines = [f"{value['endpoint']}: {against}: {value['state']}, {value['share']:.0%} of the traffic"]
     lines += [
         (
             f"  {one['at'][:10]} {one['verdict']} ({one['from']} → {one['to']}) after {one['requests']:,} requests "

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clew._words import number
 from clew.cli._shared import Json, OccurredAt, Settings, emit, parse_moment, parse_settings, say, session, table
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _failed(workspace: "Workspace", progress: "_Progress") -> dict[str, Any]:
 
 def _words(result: "RunResult") -> str:
     lines = [f"run {result.run} {result.status}"]
-    lines += [f"  {name} = {value:,.4g}" for name, value in result.metrics.items()]
+    lines += [f"  {name} = {number(value)}" for name, value in result.metrics.items()]
     lines += [f"  registered {one}" for one in result.models]
     return "\n".join(lines)
 
@@ -138,7 +139,7 @@ def _show(found: dict) -> str:  # type: ignore[type-arg]
     lines += [f"  read {one['snapshot']} ({one['id'][:13]}…) as {one['role']}" for one in found["inputs"]]
     lines += [f"  {name} = {value}" for name, value in found["parameters"].items()]
     lines += [f"  {_MARKS.get(one['status'], one['status'])}{one['name']}  ({one['why']})" for one in found["steps"]]
-    lines += [f"  {name} = {value:,.4g}" for name, value in found["metrics"].items()]
+    lines += [f"  {name} = {number(value)}" for name, value in found["metrics"].items()]
     lines += [f"  registered {one}" for one in found["models"]]
     if found["error"]:
         lines.append(found["error"])

@@ -139,6 +139,7 @@ def _kept(column: pl.DataFrame) -> bool:
     body = io.BytesIO()
     try:
         column.write_parquet(body)
+        body.seek(0)
         return _same(column, pl.read_parquet(body))
     except pl.exceptions.PolarsError:
         return False

@@ -39,7 +39,7 @@ How to build it again, in an environment with `environment/requirements.txt` ins
 Provenance: {provenance}. {promise}
 """
 _PROMISE = {
-    "recorded": "inputs, code, parameters and environment were captured: the commands above should give the same again.",
+    "recorded": "inputs, code, parameters and environment were captured: these commands should give the same again.",
     "declared": "a script said what it used: what it did not say is not here.",
     "imported": "it came from elsewhere: only what came with it is here.",
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from clew._words import number
 from clew.catalog.commands import AlertSpec
 from clew.serving.observations import Joined, Observed
 from clew.stats import (
@@ -182,8 +183,8 @@ def alerts(report: dict[str, Any]) -> list[AlertSpec]:
             AlertSpec(
                 kind="performance",
                 subject=performance["metric"],
-                message=f"{performance['metric']} is {performance['live']:,.4g} ({low:,.4g} to {high:,.4g}) over "
-                f"{performance['count']} outcomes; {performance['promised']:,.4g} was promised",
+                message=f"{performance['metric']} is {number(performance['live'])} ({number(low)} to {number(high)}) "
+                f"over {performance['count']:,} outcomes; {number(performance['promised'])} was promised",
                 evidence=performance,
             )
         )

@@ -33,12 +33,14 @@ _PASSING = (
 _INSTALLED = ("/importlib/metadata/", "/pkgutil.py")  # look for what is installed: the environment's lock says that
 _MACHINE = ("/loky/backend/context.py", f"/{platform.__name__}.py", "/ctypes/util.py")
 _OWN_PROCESSES = ("/site-packages/sklearn/",)  # hands numbers and its own code to other processes, nothing that reads
+_LIBRARIES_OWN = frozenset(("PYARROW_IGNORE_TIMEZONE",))  # asked from native code, in which no frame shows the library
 _GLOB = frozenset("*?[")
 
 _EVENTS = {
     "open": "file",
     "os.listdir": "folder",
     "os.scandir": "folder",
+    "os.mkdir": "new folder",
     "os.fork": "processes",
     "os.forkpty": "processes",
     "socket.connect": "the network",
@@ -89,12 +91,18 @@ class Watch:
         new = flags & (os.O_TRUNC | os.O_EXCL) or (flags & os.O_CREAT and not os.path.lexists(name))
         if new:
             self._written.add(name)
-        elif not flags & os.O_WRONLY and name not in self._written:
+        elif not flags & os.O_WRONLY:
             self.note_path(name)
+
+    def note_new(self, path: Any) -> None:
+        """A folder is about to be made: what will be in it comes from the step itself."""
+        name = str(Path(os.fsdecode(path)).absolute())
+        if not os.path.lexists(name):
+            self._written.add(name)
 
     def note_path(self, name: str, *, looked_at: bool = False) -> None:
         """A file or folder was read, or may have been."""
-        if importing() or within(_INSTALLED):
+        if self._made(name) or importing() or within(_INSTALLED):
             return
         if "__pycache__" in name and name.endswith(".pyc"):
             name = importlib.util.source_from_cache(name)
@@ -119,13 +127,14 @@ class Watch:
         shown = str(path) if shown.startswith("../..") else shown
         self.reads[f"the {'folder' if path.is_dir() else 'file'} {shown}"] = f'@clew.step(files=["{shown}"])'
 
+    def _made(self, name: str) -> bool:
+        return bool(self._written) and any(str(one) in self._written for one in (Path(name), *Path(name).parents))
+
     def note_source(self, source: Any, called: str) -> None:
         """A native reader was handed a path, paths, or something else."""
         for one in source if isinstance(source, list | tuple) else [source]:
             if isinstance(one, str | os.PathLike) and "://" not in str(one):
-                name = str(Path(one).absolute())
-                if name not in self._written:
-                    self.note_path(name)
+                self.note_path(str(Path(one).absolute()))
             elif not hasattr(one, "read") and not isinstance(one, bytes):
                 self.note_other(f"something through {called}")
 
@@ -135,13 +144,15 @@ class Watch:
             return
         if within(("/pathlib.py",), function="mkdir") or within(("/os.py",), function="makedirs"):
             return
-        name = str(Path(os.fsdecode(path)).absolute())
-        if name not in self._written:
-            self.note_path(name, looked_at=True)
+        self.note_path(str(Path(os.fsdecode(path)).absolute()), looked_at=True)
 
     def note_env(self, name: str | None) -> None:
         """A variable was read by the user's code, or (None) all of them."""
-        if asking(_PASSING) is None or (name == "HOME" and within(("/posixpath.py",), function="expanduser")):
+        if (
+            name in _LIBRARIES_OWN
+            or asking(_PASSING) is None
+            or (name == "HOME" and within(("/posixpath.py",), function="expanduser"))
+        ):
             return
         self.touched = True
         if name in self.env:
@@ -184,6 +195,8 @@ def _note(watch: Watch, event: str, arguments: tuple[Any, ...]) -> None:
     elif what == "folder":
         if not isinstance(arguments[0], int):
             watch.note_path(str(Path(os.fsdecode(arguments[0] or ".")).absolute()))
+    elif what == "new folder":
+        watch.note_new(arguments[0])
     elif what == "processes":
         watch.note_processes()
     elif what != "another program" or not within(_MACHINE):
@@ -207,7 +220,9 @@ def watching(watch: Watch) -> Iterator[Watch]:
             _watches.remove(watch)
     if watch.project is None:
         return
-    for name in used_in_place(watch.project.files, watch.project.places):
+    with wraps.unwatched():
+        late = used_in_place(watch.project.files, watch.project.places)
+    for name in late:
         # Also when an earlier step of this process imported it, since this one may use it too.
         watch.reads[f"the module {name}, which was imported late from outside of the pipeline's folder"] = (
             f"import {name} at the top of the pipeline's file"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from clew._words import number
 from clew.rollouts.evidence import Evidence
 from clew.rollouts.plan import SHADOW
 
@@ -39,8 +40,8 @@ def decide(evidence: Evidence, stage: str) -> Decision | None:
     following = stages.index(stage) + 1
     share = plan.shares[following - 1]
     known = (
-        f"the mean loss differs by {evidence.difference.mean:,.4g} ({low:,.4g} to {high:,.4g}) "
-        f"after {evidence.outcomes} outcomes, which excludes harm beyond {plan.margin:,.4g}"
+        f"the mean loss differs by {number(evidence.difference.mean)} ({number(low)} to {number(high)}) "
+        f"after {evidence.outcomes} outcomes, which excludes harm beyond {number(plan.margin)}"
     )
     if share < 1:
         return Decision("advance", known, stages[following], share, "running")
@@ -57,6 +58,6 @@ def _explain(evidence: Evidence, name: str) -> str:
         "errors": f"{evidence.plan.max_error_rate:g}",
     }[name]
     return (
-        f"{_WORDS[name]}: mean {test.mean:,.4g} over {test.count}, limit {limit}; "
+        f"{_WORDS[name]}: mean {number(test.mean)} over {test.count:,}, limit {limit}; "
         f"log e {test.max_log_e:.2f} ≥ {evidence.thresholds[name]:.2f}"
     )

@@ -1,5 +1,6 @@
 """The plan of a rollout: stages, what is measured, and how much harm would be too much."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from clew.errors import UsageError
 from clew.models import ModelVersion
 
 SHADOW = "shadow"
+_MARGIN_OF_WRONG = 0.01
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,42 +51,48 @@ def make(champion: ModelVersion, profile: dict[str, Any], settings: dict[str, An
     """The plan for a change from `champion`: what is not set follows from how the champion was registered.
 
     The cap of the loss is nine times its promised mean, the margin 4% of it: a plan for people who have not thought
-    about these numbers yet. Raises UsageError for unknown or impossible settings.
+    about these numbers yet. Of the loss "wrong" these are 1 and 0.01. Raises UsageError for unknown or impossible
+    settings.
     """
     unknown = sorted(set(settings) - _FIELDS)
     if unknown:
         raise UsageError(f"a plan has no {', '.join(unknown)}", mend=f"it has: {', '.join(sorted(_FIELDS))}")
     promised = float(profile["loss"]["mean"])
-    base: dict[str, Any] = {
-        "outcome": profile["target"],
-        "loss_cap": round(9 * promised, -3) or 9 * promised,
-        "margin": 0.04 * promised,
-    }
+    base: dict[str, Any] = {"outcome": profile["target"]}
+    if settings.get("loss") == "wrong":
+        base |= {"loss_cap": 1.0, "margin": _MARGIN_OF_WRONG}
+    else:
+        base |= {"loss_cap": round(9 * promised, -3) or 9 * promised, "margin": 0.04 * promised}
     try:
         plan = msgspec.convert(base | settings, Plan, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the plan for {champion.reference} can't be: {error}") from error
+        raise UsageError(f"the plan for {champion.reference} can't be: {error}", mend="correct --set") from error
     _check(plan)
     return plan
 
 
 def _check(plan: Plan) -> None:
-    faults = []
-    if not 0 < plan.alpha < 0.5:
-        faults.append(f"alpha must be between 0 and 0.5, and is {plan.alpha}")
-    if not plan.shares or list(plan.shares) != sorted(set(plan.shares)) or plan.shares[-1] != 1 or plan.shares[0] <= 0:
-        faults.append(f"shares must grow from above 0 to 1, and are {list(plan.shares)}")
-    if plan.loss not in ("absolute_error", "wrong"):
-        faults.append(f"loss must be absolute_error or wrong, and is {plan.loss!r}")
-    if not 0 < plan.margin < plan.loss_cap:
-        faults.append(
-            f"margin must be above 0 and below the cap of the loss ({plan.loss_cap:g}), and is {plan.margin:g}"
-        )
-    if not 0 < plan.max_disagreement < 2:
-        faults.append("max_disagreement must be between 0 and 2")
-    if not 0 < plan.max_error_rate < 1:
-        faults.append("max_error_rate must be between 0 and 1")
-    if plan.min_requests < 1 or plan.min_outcomes < 1:
-        faults.append("min_requests and min_outcomes must be at least 1")
+    shares, cap = list(plan.shares), plan.loss_cap
+    rules = [
+        (0 < plan.alpha < 0.5, f"alpha must be between 0 and 0.5, and is {plan.alpha}"),
+        (
+            bool(shares) and shares == sorted(set(shares)) and shares[-1] == 1 and shares[0] > 0,
+            f"shares must grow from above 0 to 1, and are {shares}",
+        ),
+        (bool(plan.outcome), "outcome must name the outcomes that say the truth"),
+        (plan.loss in ("absolute_error", "wrong"), f"loss must be absolute_error or wrong, and is {plan.loss!r}"),
+        (
+            math.isfinite(cap) and (plan.loss != "wrong" or cap == 1),
+            f"loss_cap must be finite, and 1 for the loss 'wrong', and is {cap:g}",
+        ),
+        (
+            0 < plan.margin < cap,
+            f"margin must be above 0 and below the cap of the loss ({cap:g}), and is {plan.margin:g}",
+        ),
+        (0 < plan.max_disagreement < 2, "max_disagreement must be between 0 and 2"),
+        (0 < plan.max_error_rate < 1, "max_error_rate must be between 0 and 1"),
+        (plan.min_requests >= 1 and plan.min_outcomes >= 1, "min_requests and min_outcomes must be at least 1"),
+    ]
+    faults = [fault for holds, fault in rules if not holds]
     if faults:
         raise UsageError("; ".join(faults), mend="correct --set")
