@@ -2,13 +2,17 @@
 
 import atexit
 import functools
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,88 @@ def _empty() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     clew.open_workspace(folder, create=True).close()
     return folder
+
+
+# Started once, it forks: to import everything anew takes longer than what is to be tested.
+_SERVER = """
+import json, os, sys, traceback
+import clew.session, clew.cli._app, clew.cli.run, clew.models, clew.pipelines.execute
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(asked["folder"])
+        os.environ.update(asked["env"])
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        code = 1
+        try:
+            exec(asked["code"], {})
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", _SERVER], stdin=-1, stdout=-1, text=True)
+
+    def stop() -> None:
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
+        process.wait()
+
+    atexit.register(stop)
+    return process
+
+
+@dataclass
+class Child:
+    """A process that was started; one at a time."""
+
+    pid: int
+    folder: Path
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, unless it is done."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Its exit code; below 0, the signal that ended it."""
+        pipe = _server().stdout
+        assert pipe is not None
+        return int(pipe.readline())
+
+    @property
+    def stdout(self) -> str:
+        """What it printed."""
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        """What it said."""
+        return (self.folder / "stderr").read_text()
+
+
+def start(code: str, folder: Path, **env: str) -> Child:
+    """Python code in a process of its own, which has imported clew and nothing of the tests."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    places = {name: str(folder / name) for name in ("stdout", "stderr")}
+    server.stdin.write(json.dumps({"code": code, "folder": str(folder), "env": env, **places}) + "\n")
+    server.stdin.flush()
+    return Child(int(server.stdout.readline()), folder)
 
 
 class Project:
@@ -74,16 +160,10 @@ class Project:
         assert row is not None
         return Stored(ArtifactSpec(**row._mapping)).load(self.workspace.objects, hint)
 
-    def clew(self, *arguments: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        """The command line, in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "clew.cli", *arguments],
-            cwd=self.code,
-            env=os.environ | {"CLEW_WORKSPACE": str(self.folder)} | env,
-            capture_output=True,
-            text=True,
-            check=check,
-        )
+    def start(self, *arguments: str, before: str = "") -> "Child":
+        """The command line in a process of its own, begun."""
+        code = f"{before}\nfrom clew.cli import main\nmain({list(arguments)!r})"
+        return start(code, self.code, CLEW_WORKSPACE=str(self.folder))
 
 
 def status(result: RunResult) -> dict[str, str]:

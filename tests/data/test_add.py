@@ -2,6 +2,7 @@ import datetime as dt
 import itertools
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def test_any_table_comes_back_bit_for_bit_or_is_refused_by_name(
     try:
         added = add(shared, name, frame)
     except DataError as error:
-        assert any(repr(column) in error.message for column in frame.columns) or "without a column" in error.message
+        if not any(repr(column) in error.message for column in frame.columns) and frame.width:
+            raise
         return
     same(shared, f"{name}@1", frame)
     assert added.snapshot.rows == frame.height
@@ -264,9 +266,7 @@ def test_a_column_that_was_empty_finds_its_type_when_the_change_is_accepted(
 def test_vanished_and_retyped_columns_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     add(workspace, "t", pl.DataFrame({"a": [1], "b": ["x"], "c": [1.0]}))
     for frame in (pl.DataFrame({"b": ["x"], "c": [1]}), pl.DataFrame({"b": ["x"], "c": ["1"]})):
-        error = unchanged(
-            workspace, lambda f=frame: add(workspace, "t", f), RefusedError, "vanished: a", "c: Float64 →"
-        )
+        error = unchanged(workspace, partial(add, workspace, "t", frame), RefusedError, "vanished: a", "c: Float64 →")
         assert error.exit_code == 6
         assert "--accept-schema" in str(error.mend)
     path = tmp_path / "t.csv"

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.thread.filled import fill, opened
 
 from clew.data import add
 from clew.data.listing import datasets, sources, used_by
 from clew.data.policies import declare
 from clew.thread.doctor import examine
 from clew.workspace import Workspace
-from tests.thread.filled import fill, opened
 
 
 def test_datasets_by_name_with_their_newest_version(workspace: Workspace) -> None:

@@ -12,8 +12,8 @@ from clew.models.capsule import Capsule
 
 
 def made(label: str = "test", /, **files: str) -> Capsule:
-    """Files by path, with __ for / and .py left away."""
-    return Capsule({f"{name.replace('__', '/')}.py": text.encode() for name, text in files.items()}, label)
+    """Files by path, with .py left away."""
+    return Capsule({f"{name}.py": text.encode() for name, text in files.items()}, label)
 
 
 def test_two_versions_of_one_module() -> None:
@@ -52,15 +52,15 @@ IMPORTS = {
     "from __future__ import annotations\nfrom a.b.c import X": "X",
 }
 TREE = {
-    "a____init__": "",
-    "a__b____init__": "from . import c",
-    "a__b__c": "X = 7\nY = 8",
-    "a__up": "from .b.c import X",
-    "a__b__sideways": "from ..b import c as d\nfrom .c import Y\nX = d.X",
-    "a__star____init__": "__all__ = ['leaf']",
-    "a__star__leaf": "X = 7",
-    "a__optional": "try:\n    from .missing import X\nexcept ImportError:\n    X = 7",
-    "space__leaf": "X = 7",
+    "a/__init__": "",
+    "a/b/__init__": "from . import c",
+    "a/b/c": "X = 7\nY = 8",
+    "a/up": "from .b.c import X",
+    "a/b/sideways": "from ..b import c as d\nfrom .c import Y\nX = d.X",
+    "a/star/__init__": "__all__ = ['leaf']",
+    "a/star/leaf": "X = 7",
+    "a/optional": "try:\n    from .missing import X\nexcept ImportError:\n    X = 7",
+    "space/leaf": "X = 7",
 }
 
 
@@ -129,7 +129,7 @@ def test_pickled_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert capsule.unpickle(body).f() == 101
     assert pickle.loads(body).f() == 2
     del sys.modules["pickled_things"]
-    for wrong in (body[:-5], b"", b"junk", made().unpickle and body[:10]):
+    for wrong in (body[:-5], b"", b"junk", body[:10]):
         with pytest.raises(IntegrityError):
             capsule.unpickle(wrong)
 
@@ -146,7 +146,7 @@ def test_tracebacks_show_the_lines() -> None:
 
 def test_a_folder_that_bears_a_librarys_name() -> None:
     # Python takes the library, since the folder is no package.
-    capsule = made(polars__example="X = 1", main="import polars\nVALUE = polars.DataFrame")
+    capsule = made("test", **{"polars/example": "X = 1"}, main="import polars\nVALUE = polars.DataFrame")
     assert capsule.attribute("main:VALUE").__name__ == "DataFrame"
 
 

@@ -1,7 +1,7 @@
 """Models packed and loaded again, here and in processes that know nothing of their code."""
 
+import json
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.projects import ROWS
+from tests.projects import ROWS, start
 
 from clew.errors import IntegrityError, UsageError
 from clew.models import Model
@@ -71,13 +71,15 @@ def written(model: Model, folder: Path) -> Path:
 
 def elsewhere(path: Path) -> list[float]:
     """What the packed model predicts in a process that can't find its code."""
-    text = (
-        "import sys, json, polars as pl, pathlib; from clew.models.package import unpack;"
-        f"model = unpack(pathlib.Path({str(path)!r}));"
-        "print(json.dumps(model.predict(pl.DataFrame({'x': [1.0, 2.0]})).tolist()))"
+    child = start(
+        "import json, pathlib, polars as pl; from clew.models.package import unpack\n"
+        f"model = unpack(pathlib.Path({str(path)!r}))\n"
+        "print(json.dumps(model.predict(pl.DataFrame({'x': [1.0, 2.0]})).tolist()))",
+        path.parent,
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=path.parent)
-    return [float(one) for one in done.stdout.strip("[]\n").split(",")]
+    assert child.wait() == 0, child.stderr
+    found: list[float] = json.loads(child.stdout)
+    return found
 
 
 def test_a_plain_class_comes_from_the_package(code: Any, tmp_path: Path) -> None:
@@ -150,7 +152,8 @@ def test_what_cannot_be_found_again_is_refused(code: Any) -> None:
     holder.lock = __import__("threading").Lock()
     with pytest.raises(UsageError, match="can't be packaged"):
         pack(Model(holder, example=example))
-    for wrong in (ROWS.head(0), {"x": [1]}, None):
+    odd = [ROWS.head(0), {"x": [1]}, None]
+    for wrong in odd:
         with pytest.raises(UsageError, match="example"):
             Model(code.Line(1), example=wrong)
     with pytest.raises(UsageError, match="can't predict"):

@@ -70,7 +70,7 @@ def test_errors_that_grow_by_30_percent_are_found() -> None:
         assert found(watched) == {"error"}
         [alert] = alerts(watched.report())
         assert alert.kind == "performance"
-        assert "over 1000 outcomes" in alert.message
+        assert "over 1,000 outcomes" in alert.message
         assert "was promised" in alert.message
 
 

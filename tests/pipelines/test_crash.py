@@ -1,14 +1,8 @@
 """Runs that are killed: what was acknowledged is there, nothing is there twice, the next start says what happened."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import pytest
 import sqlalchemy as sa
@@ -38,51 +32,15 @@ def step{number}(x: {kind}) -> np.ndarray:
     time.sleep(SECONDS)
     return np.full(1000, np.sum(x) + {number})
 """
-# Started once: it forks for each run, since to import everything anew takes longer than the runs.
-SERVER = """
-import os, sys
-import clew.session, clew.cli._app, clew.cli.run, clew.models, clew.pipelines.execute
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        out = os.open("run.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1)
-        from clew.cli import main
-        main(["run", "pipeline.py", "--json", "--set", "round=" + line.strip()])
-    print(child, flush=True)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
 
 
-@contextmanager
-def server(project: Project) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        cwd=project.code,
-        env=os.environ | {"CLEW_WORKSPACE": str(project.folder)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        yield process
-        process.stdin.close()
-
-
-def run_in(process: subprocess.Popen[str], number: int, *, kill_after: float | None) -> int:
-    """Run it in a fork, and kill it; gives the exit code."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{number}\n")
-    process.stdin.flush()
-    child = int(process.stdout.readline())
+def run_once(project: Project, number: int, *, kill_after: float | None) -> tuple[int, str]:
+    """Run it, and kill it; gives the exit code and what it printed."""
+    child = project.start("run", "pipeline.py", "--json", "--set", f"round={number}")
     if kill_after is not None:
         time.sleep(kill_after)
-        with suppress(ProcessLookupError):  # it was done
-            os.kill(child, signal.SIGKILL)
-    return int(process.stdout.readline())
+        child.kill()
+    return child.wait(), child.stdout
 
 
 def killed_again_and_again(project: Project, kills: int, seconds: float) -> None:
@@ -92,21 +50,22 @@ def killed_again_and_again(project: Project, kills: int, seconds: float) -> None
     dice = random.Random(7)
     catalog = project.workspace.catalog
     s, r = builds.steps.c, builds.runs.c
-    with server(project) as process:
-        begun = time.monotonic()
-        assert run_in(process, -1, kill_after=None) == 0
-        whole = time.monotonic() - begun
-        number, killed = 0, 0
-        while killed < kills:
-            if run_in(process, number, kill_after=dice.uniform(0, 0.8 * whole)) == 0:
-                number += 1  # it was done before it was to be killed: the next ones begin anew
-            else:
-                killed += 1
-        # What was acknowledged for these parameters, before the last run.
-        last = catalog.rows(sa.select(s.name, r.parameters).join(builds.runs, r.id == s.run_id).where(s.state == "ran"))
-        done = {row.name for row in last if row.parameters["round"] == number}
-        assert run_in(process, number, kill_after=None) == 0
-    answer = json.loads((project.code / "run.json").read_text())
+    assert run_once(project, -2, kill_after=None)[0] == 0
+    begun = time.monotonic()
+    assert run_once(project, -1, kill_after=None)[0] == 0
+    whole = time.monotonic() - begun
+    number, killed = 0, 0
+    while killed < kills:
+        if run_once(project, number, kill_after=dice.uniform(0, 0.8 * whole))[0] == 0:
+            number += 1  # it was done before it was to be killed: the next ones begin anew
+        else:
+            killed += 1
+    # What was acknowledged for these parameters, before the last run.
+    last = catalog.rows(sa.select(s.name, r.parameters).join(builds.runs, r.id == s.run_id).where(s.state == "ran"))
+    done = {row.name for row in last if row.parameters["round"] == number}
+    code, text = run_once(project, number, kill_after=None)
+    assert code == 0
+    answer = json.loads(text)
     found = {step["name"]: step["status"] for step in answer["steps"]}
     assert found == {f"step{one}": "cached" if f"step{one}" in done else "ran" for one in range(6)}
     states = [run["state"] for run in history.list_runs(project.workspace, most=1000)]

@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -300,11 +297,14 @@ def test_a_metric_that_is_no_number_is_shown(project: Project) -> None:
 
 def test_ctrl_c_leaves_the_run_cancelled(project: Project) -> None:
     project.write(THREE.format(body="import time; print(1); time.sleep(60)"))
-    with _started(project) as process:
-        _wait(lambda: _finished(project) == 1, process)
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+    child = project.start("run", "pipeline.py")
+    end = time.monotonic() + 60
+    while not history.list_runs(project.workspace) or len(latest(project)["steps"]) < 1:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.3)
+    child.kill(signal.SIGINT)
+    assert child.wait() == 130
     assert latest(project)["status"] == "cancelled"
     assert [one["status"] for one in latest(project)["steps"]] == ["ran"]
 
@@ -323,47 +323,15 @@ def test_disk_full_in_the_middle_of_a_step(project: Project) -> None:
         def main(full: bool = False) -> None:
             second(first(), full)
         """)
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, 8_000_000));"
-        "from clew.cli import main; main(['run', 'pipeline.py'])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=project.code,
-        env=os.environ | {"CLEW_WORKSPACE": str(project.folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 5, done.stderr
-    assert "File too large" in done.stderr
-    assert "mend:" in done.stderr
+    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, 8_000_000))"
+    child = project.start("run", "pipeline.py", before=limit)
+    assert child.wait() == 5, child.stderr
+    assert "File too large" in child.stderr
+    assert "mend:" in child.stderr
     assert latest(project)["status"] == "failed"
     assert status(project.run()) == {"first": "cached", "second": "ran"}
     assert all(finding["ok"] for finding in examine(project.workspace))
-
-
-def _started(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "clew.cli", "run", "pipeline.py", *arguments],
-        cwd=project.code,
-        env=os.environ | {"CLEW_WORKSPACE": str(project.folder)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def _finished(project: Project) -> int:
-    return len(project.workspace.catalog.rows(sa.select(builds.steps.c.id)))
-
-
-def _wait(done: Any, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while not done():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_tables_come_as_the_hint_asks(project: Project) -> None:

@@ -245,8 +245,27 @@ def test_a_reader_that_is_imported_late(project: Project) -> None:
         def main() -> None:
             answer(first())
         """)
-    found = json.loads(project.clew("run", "pipeline.py", "--json").stdout)
+    child = project.start("run", "pipeline.py", "--json")
+    assert child.wait() == 0, child.stderr
+    found = json.loads(child.stdout)
     assert all("number.csv" in step["why"] for step in found["steps"]), found
+
+
+def test_a_lazy_table_that_reads_when_it_is_collected(project: Project) -> None:
+    project.write("7", "number.txt")
+    project.write("""
+        import pathlib
+        def read(frame):
+            return pl.DataFrame({"x": [int(pathlib.Path(__file__).with_name("number.txt").read_text())]})
+        @clew.step
+        def answer() -> pl.LazyFrame:
+            return pl.LazyFrame({"x": [0]}).map_batches(read)
+        @clew.pipeline
+        def main() -> None:
+            answer()
+        """)
+    assert settled(project).item() == 7
+    assert "number.txt" in why(project.run(), "answer")
 
 
 def test_what_one_step_remembers_the_next_reads_for_itself(project: Project) -> None:

@@ -136,7 +136,7 @@ def test_from_the_command_line_with_a_real_server_that_is_killed_midway(folder: 
             assert (code, started["stage"]) == (0, "shadow")
             play(client, 1, 7)
         process.process.kill()
-    assert clew_(folder, "rollout", "status", ENDPOINT)[1]["share"] == 0.25
+    assert [one["to"] for one in decisions(folder)] == ["25%"]
     with Process(folder, *arguments) as process:
         with Client(process.wait()) as client:
             play(client, 7, 11)

@@ -207,7 +207,7 @@ def test_the_order_of_arrival_changes_nothing(tmp_path: Path, seed: int) -> None
     assert observed("one", random.Random(1)) == observed("two", random.Random(2))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(-3, 3), st.sampled_from("ab")), min_size=1, max_size=40))
 def test_looks_can_be_taken_again_however_late_things_came(
     tmp_path_factory: pytest.TempPathFactory, story: list[tuple[int, int, str]]

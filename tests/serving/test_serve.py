@@ -188,7 +188,6 @@ def test_it_says_why_it_doesnt_start(folder: Path) -> None:
     unknown = command(folder, "serve", "houses", "--port", "0")
     assert unknown.returncode == 3
     assert "mend: clew endpoint create houses" in unknown.stderr
-    assert command(folder, "serve", ENDPOINT, "--clock", "sundial").returncode == 2
 
 
 def test_only_this_machine_is_served_without_a_token() -> None:

@@ -29,6 +29,18 @@ from clew.pipelines import project, values
 from clew.pipelines.origin import is_users
 
 FORMAT = 1
+# What zipfile and JSON raise for bytes that are not whole.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
 _FIXED = (1980, 1, 1, 0, 0, 0)
 
 
@@ -76,7 +88,7 @@ def unpack(path: Path) -> Model:
             }
             body = archive.read(f"estimator.{about['flavor']}")
             example = archive.read("example.arrow")
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise IntegrityError(f"{path.name} is no whole package of a model: {error}", mend="clew doctor") from error
     if about.get("format") != FORMAT:
         raise IntegrityError(f"a package of format {about.get('format')}", mend="pip install --upgrade clew")
@@ -95,7 +107,7 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             about: dict[str, Any] = json.loads(archive.read("model.json"))
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise IntegrityError(f"{path.name} is no whole package of a model: {error}", mend="clew doctor") from error
     return about
 

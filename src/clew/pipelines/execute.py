@@ -3,7 +3,6 @@
 import contextlib
 import io
 import traceback
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +19,7 @@ from clew.catalog.tables import builds
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, IntegrityError, NotFoundError, OutsideError, StepError, UsageError
-from clew.pipelines import alive, environment, keys, project, sources, state, unseen, values, watch
+from clew.pipelines import alive, environment, handing, keys, project, sources, state, unseen, watch
 from clew.pipelines._pipeline import Pipeline
 from clew.pipelines.graph import DatasetInput, Graph, Handle, Node
 from clew.pipelines.values import Stored
@@ -235,12 +234,12 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     for module in modules:
         state.forget_memories(module)
     try:
-        inputs, constants = _arguments(this, node)
+        inputs, constants = handing.sort_arguments(node, this.stored, this.context.snapshots)
         of = keys.parts(
             node,
             this.context.code,
             this.context.environment_id,
-            {name: _content_id(node, name, value) for name, value in inputs.items()},
+            {name: handing.content_id(node, name, value) for name, value in inputs.items()},
             constants,
             held=_held(this, node, modules),
             imported=this.imported,
@@ -259,18 +258,19 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     log = io.StringIO()
     watched = watch.Watch(this.context.code, _allowed(this, node), node.step.env)
     try:
-        arguments = _call(node, _load_arguments(this, node))
+        given = handing.load_arguments(node, this.stored, this.context.snapshots, this.workspace.objects)
+        arguments = handing.call_with(node, given)
         with (
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
             sources.loading(this.context.code.frozen),
             watch.watching(watched),
         ):
-            value = node.step.function(**arguments)
+            value = handing.collected(node.step.function(**arguments))
         if watched.touched:
             new = {module.__name__ for module in project.modules_of(this.context.code)}
             this.early |= new - {module.__name__ for module in modules}
-        outputs = _store_outputs(this, node, value)
+        outputs = handing.store_outputs(node, value, this.workspace.objects)
         if keys.declared(node, this.context.code) != {name: of[name] for name in ("files", "env")}:
             doubts.append("what it declares changed while it ran (mend: run it again)")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code may raise anything
@@ -331,76 +331,6 @@ def _run_in_driver(this: _Run, ordinal: int, node: Node, started: datetime) -> N
     except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
         _failed(this, ordinal, node, None, None, error, "", started, inputs)
     _finish(this, ordinal, node, status, None, None, why, started, inputs, {})
-
-
-def _arguments(this: _Run, node: Node) -> tuple[dict[str, Stored | Snapshot], dict[str, Any]]:
-    """What is handed over by content, and the plain values."""
-    inputs: dict[str, Stored | Snapshot] = {}
-    constants = {}
-    for name, value in node.arguments.items():
-        if isinstance(value, Handle):
-            inputs[name] = this.stored[value.node, value.output]
-        elif isinstance(value, DatasetInput):
-            inputs[name] = this.context.snapshots[value.role or value.reference]
-        elif isinstance(value, list | tuple) and any(isinstance(one, Handle | DatasetInput) for one in value):
-            for number, one in enumerate(value):
-                if not isinstance(one, Handle):
-                    raise UsageError(
-                        f"step {node.name} ({node.where}): {name!r} mixes results of steps with other values",
-                        mend="hand over a list of results alone",
-                    )
-                inputs[f"{name}[{number}]"] = this.stored[one.node, one.output]
-        else:
-            constants[name] = value
-    return inputs, constants
-
-
-def _load_arguments(this: _Run, node: Node) -> dict[str, Any]:
-    objects, loaded = this.workspace.objects, {}
-    for name, value in node.arguments.items():
-        hint = node.step.hints.get(name)
-        if isinstance(value, Handle):
-            stored = this.stored[value.node, value.output]
-            if hint is None and stored.spec.kind == "value":
-                hint = value.node.step.hint_of(value.output)  # as it was given
-            loaded[name] = stored.load(objects, hint)
-        elif isinstance(value, DatasetInput):
-            loaded[name] = values.from_snapshot(this.context.snapshots[value.role or value.reference], hint)
-        elif isinstance(value, list | tuple) and any(isinstance(one, Handle) for one in value):
-            inner = typing.get_args(hint)
-            each = inner[0] if inner else None
-            loaded[name] = [this.stored[one.node, one.output].load(objects, each) for one in value]
-        else:
-            loaded[name] = value
-    return loaded
-
-
-def _call(node: Node, loaded: dict[str, Any]) -> dict[str, Any]:
-    for parameter in node.step.signature.parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            return {k: v for k, v in loaded.items() if k != parameter.name} | dict(loaded.get(parameter.name, {}))
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-            raise UsageError(f"step {node.name}: *args and positional-only parameters can't be recorded by name")
-    return dict(loaded)
-
-
-def _store_outputs(this: _Run, node: Node, value: Any) -> dict[str, Stored]:
-    given = (value,) if node.outputs == ("result",) else value
-    if not isinstance(given, tuple) or len(given) != len(node.outputs):
-        raise UsageError(
-            f"step {node.name} gave {len(given) if isinstance(given, tuple) else 1} values, "
-            f"and its hint names {len(node.outputs)}"
-        )
-    objects = this.workspace.objects
-    return {name: values.store(objects, one) for name, one in zip(node.outputs, given, strict=True)}
-
-
-def _content_id(node: Node, name: str, value: Stored | Snapshot) -> str:
-    if isinstance(value, Stored):
-        return value.spec.content_id
-    if value.kind == "files" or node.step.hints.get(name) is Snapshot:
-        return f"{value.content_id} {value.reference}"  # such a step can see which version it is
-    return value.content_id
 
 
 def _from_cache(this: _Run, node: Node, key: str) -> dict[str, Stored] | None:

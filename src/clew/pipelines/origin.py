@@ -27,7 +27,13 @@ def is_users(file: str) -> bool:
     """Whether a file of code is the user's: neither installed nor made up by a library."""
     if file.startswith("<"):
         return file.startswith("<model ")  # the code of a loaded model
-    path = Path(os.path.realpath(file))
+    return _in_users_folder(os.path.dirname(os.path.abspath(file)))  # noqa: PTH100, PTH120 - of every module
+
+
+@functools.lru_cache(maxsize=20_000)
+def _in_users_folder(folder: str) -> bool:
+    # Links are followed to folders and no further: some installers link each file to a cache.
+    path = Path(os.path.realpath(folder))
     return not any(path.is_relative_to(root) for root in installed_roots())
 
 

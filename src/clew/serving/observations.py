@@ -19,7 +19,7 @@ from clew.serving.tail import advanced, read_until
 _Waiting: TypeAlias = tuple[int, int, int, Outcome]
 """An outcome with when it happened, a running number, and the number of the read that brought it."""
 
-_MOST_HELD = 500_000
+_MOST_HELD = 200_000
 _DAY = timedelta(days=1)
 
 
