@@ -5,7 +5,7 @@ import pytest
 
 import clew
 from clew.data.contract import infer
-from clew.errors import NoWorkspaceError, NotFoundError, RefusedError, StepError
+from clew.errors import NotFoundError, NoWorkspaceError, RefusedError, StepError
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,9 @@ def keep(rows: pl.DataFrame) -> pl.DataFrame:
     return rows NOISE
 
 @clew.pipeline(accept=[clew.at_most("mae", 10.0)])
-def slope(points: pl.DataFrame = clew.dataset("points@latest"), shift: float = 0.0, label: str = "it's a 'test'") -> None:
+def slope(
+    points: pl.DataFrame = clew.dataset("points@latest"), shift: float = 0.0, label: str = "it's a 'test'"
+) -> None:
     rows = keep(points)
     model = train(rows, shift)
     clew.register("slope", model=model, evaluation=evaluate(model, rows), train=rows, test=rows, target="y")
