@@ -30,7 +30,8 @@ class Reference:
 def parse(text: str) -> Reference:
     """`house-sales@3`; a bare name means its latest version. Raises UsageError."""
     name, at, selector = text.partition("@")
-    if not name or (at and not selector) or "@" in selector:
+    odd = any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text)  # which no database keeps
+    if odd or not name or (at and not selector) or "@" in selector:
         raise UsageError(
             f"{text!r} is no reference", mend="write name@3, name@latest, name@alias, name@2026-11-23 or name@a1b2c3"
         )

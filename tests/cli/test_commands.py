@@ -1,5 +1,7 @@
 """What each command prints: JSON with fixed keys, words without colour, the workspace named anywhere."""
 
+import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -7,13 +9,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-import sqlalchemy as sa
 from tests.cli.conftest import Cli, process
 from tests.thread.filled import fill, opened
 
 from clew.catalog import SCHEMA
 from clew.cli._shared import emit, short
-from clew.workspace import Workspace
 
 PIPELINE = """
 import clew
@@ -22,18 +22,23 @@ import polars as pl
 from sklearn.linear_model import LinearRegression
 
 @clew.step
+def halves(points: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return points.head(25), points.tail(25)
+
+@clew.step
 def train(rows: pl.DataFrame) -> clew.Model:
     inputs = rows.select("a", "b")
-    return clew.Model(LinearRegression().fit(inputs.to_numpy(), rows["y"].to_numpy()), example=inputs)
+    return clew.Model(LinearRegression().fit(inputs, rows["y"].to_numpy()), example=inputs)
 
 @clew.step
 def evaluate(model: clew.Model, rows: pl.DataFrame) -> clew.Evaluation:
     return clew.Evaluation({"mae": float(np.abs(model.predict(rows) - rows["y"].to_numpy()).mean())})
 
 @clew.pipeline(accept=[clew.at_most("mae", 0.1)])
-def line(rows: pl.DataFrame = clew.dataset("points@latest")) -> None:
+def line(points: pl.DataFrame = clew.dataset("points@latest")) -> None:
+    rows, test = halves(points)
     model = train(rows)
-    clew.register("line", model=model, evaluation=evaluate(model, rows), train=rows, test=rows, target="y")
+    clew.register("line", model=model, evaluation=evaluate(model, test), train=rows, test=test, target="y")
 """
 POINTS = pl.DataFrame({"a": [float(n) for n in range(50)], "b": [float(n * n % 17) for n in range(50)]}).with_columns(
     y=pl.col("a") * 2 + pl.col("b") + 1
@@ -107,7 +112,7 @@ def test_from_points_to_predictions(cli: Cli, home: Path) -> None:
     (home / "line.py").write_text(PIPELINE)
     assert cli("data", "add", "points", "p.parquet").code == 0
     planned = cli("run", "line.py", "--plan", "--json").json()
-    assert [one["name"] for one in planned][:2] == ["train", "evaluate"]
+    assert [one["name"] for one in planned][:3] == ["halves", "train", "evaluate"]
     run = cli("run", "line.py:line", "--json").json()
     assert list(run) == ["run", "status", "steps", "metrics", "models"]
     assert {one["status"] for one in run["steps"]} == {"ran"}
@@ -204,12 +209,11 @@ def test_init_twice_and_over_another(cli: Cli, home: Path) -> None:
 
 
 def test_upgrade_brings_an_older_schema_up(cli: Cli, home: Path) -> None:
-    with Workspace(home) as workspace, workspace.catalog.engine.connect() as connection:
-        connection = connection.execution_options(clew_write=True)
-        with connection.begin():
-            for table in sa.inspect(connection).get_table_names():
-                connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-                connection.exec_driver_sql(f'DROP TABLE "{table}"')
+    catalog = sqlite3.connect(home / ".clew" / "catalog.sqlite")
+    catalog.execute("PRAGMA foreign_keys=OFF")
+    for (table,) in catalog.execute("select name from sqlite_master where type = 'table'").fetchall():
+        catalog.execute(f'DROP TABLE "{table}"')
+    catalog.close()
     said = cli("data", "list")
     assert said.code == 5
     assert "mend: clew" in said.err
@@ -220,7 +224,7 @@ def test_upgrade_brings_an_older_schema_up(cli: Cli, home: Path) -> None:
 
 def test_numbers_that_json_has_not_become_null(capsys: pytest.CaptureFixture[str]) -> None:
     emit({"a": float("nan"), "b": [float("inf"), 1.5, (float("-inf"),)]}, as_json=True, words=str)
-    assert capsys.readouterr().out.split() == '{ "a": null, "b": [ null, 1.5, [ null ] ] }'.split()
+    assert json.loads(capsys.readouterr().out, parse_constant=str) == {"a": None, "b": [None, 1.5, [None]]}
     assert short("c1:0123456789abcdef") == "c1:0123456789"
 
 
@@ -256,6 +260,15 @@ def test_as_a_process(home: Path) -> None:
     assert said.code == 0
     assert all(noun in said.out for noun in ("data", "contract", "run", "model", "endpoint", "rollout", "monitor"))
     assert "\x1b" not in said.out + said.err
-    said = process("data", "show", "größe@1", NO_COLOR="1", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    said = process("data", "show", "größe@1", NO_COLOR="1", LC_ALL="C.UTF-8")
     assert said.code == 3
-    assert "Traceback" not in said.err
+    assert "'größe'" in said.err
+
+
+def test_words_that_are_no_text_are_refused(cli: Cli, home: Path) -> None:
+    del home
+    for words in (["data", "show", "\udcff@1"], ["data", "add", "t", "\udcff.csv"], ["data", "list", "\udcff"]):
+        said = cli(*words)
+        assert said.code == 2
+        assert "not UTF-8" in said.err
+        assert "mend:" in said.err

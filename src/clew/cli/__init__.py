@@ -16,6 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(given: list[str]) -> None:
+    for word in given:
+        if not word.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in word):
+            from clew.errors import UsageError
+
+            raise UsageError(f"{word!r} is not UTF-8", mend="use a UTF-8 locale, and rename files with such names")
     given = _take_workspace(given)
     if given == ["--version"]:
         print(__version__)  # noqa: T201 - the result

@@ -126,7 +126,7 @@ def add(
         if prediction.endswith(".json"):
             file = Path(prediction)
             if not file.is_file():
-                raise NotFoundError(f"there is no file {file}")
+                raise NotFoundError(f"there is no file {file}", mend="check the path")
             body = file.read_bytes()
         else:
             if name is None or value is None:

@@ -1,6 +1,6 @@
 """Reading what clients send: rows to predict, and outcomes. Every refusal names the field."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ _OUTCOME_FORM = (
     'send {"prediction_id": "…", "name": "price_usd", "kind": "label", "value": 61000, "occurred_at": "1996-02-03"}'
 )
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _YEARS = range(2, 9999)  # so that no zone leads out of what a calendar can hold
 
 
@@ -145,12 +146,12 @@ def moment(text: str, what: str) -> datetime:
 
 def micros(when: datetime) -> int:
     """Microseconds since 1970, UTC."""
-    return round(when.timestamp() * 1_000_000)
+    return (when - _EPOCH) // _MICROSECOND
 
 
 def from_micros(value: int) -> datetime:
     """The moment that `micros` gave."""
-    return datetime.fromtimestamp(value / 1_000_000, UTC)
+    return _EPOCH + value * _MICROSECOND
 
 
 def _is_id(text: str) -> bool:
