@@ -175,6 +175,16 @@ def test_another_schema_is_refused_until_upgrade(tmp_path: Path) -> None:
     assert caught.value.mend == "clew upgrade"
 
 
+def test_what_killed_processes_left_behind_goes_after_a_day(tmp_path: Path) -> None:
+    init(tmp_path)
+    with open_folder(tmp_path) as workspace:
+        old, new = (workspace.temporary() / name for name in ("old", "new"))
+        for path in (old, new):
+            path.write_text("x")
+        os.utime(old, (1, 1))
+        assert list(workspace.temporary().iterdir()) == [new]
+
+
 # --- the key of pseudonyms ----------------------------------------------------------------------------------------
 
 

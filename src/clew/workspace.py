@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,12 @@ import sqlalchemy as sa
 from clew._version import __version__
 from clew.catalog import Actor, Catalog
 from clew.catalog.commands import CreateWorkspace
-from clew.errors import ClewError, NoWorkspaceError, RefusedError, UsageError
+from clew.errors import NoWorkspaceError, RefusedError, UsageError
 from clew.objects import ObjectStore, open_store
 from clew.objects.filesystem import refuse_network_filesystem
 
 FOLDER = ".clew"
+_LEFT_SECONDS = 86_400
 
 
 class Workspace:
@@ -42,9 +44,17 @@ class Workspace:
         self.locks = self.folder / "locks"
 
     def temporary(self) -> Path:
-        """A folder for files on their way; on the same file system as the objects of a local workspace."""
+        """A folder for files on their way; on the same file system as the objects of a local workspace.
+
+        What killed processes left there a day ago is removed.
+        """
         path = self.folder / "tmp"
         path.mkdir(exist_ok=True)
+        before = time.time() - _LEFT_SECONDS
+        for left in path.iterdir():
+            with contextlib.suppress(OSError):  # another process has just removed it, or it isn't ours to remove
+                if left.is_file() and left.stat().st_mtime < before:
+                    left.unlink()
         return path
 
     def pseudonym_key(self) -> bytes:
@@ -127,7 +137,7 @@ def init(root: Path, *, catalog: str | None = None, objects: str | None = None) 
     began = not folder.exists()
     try:
         _lay_out(folder, settings)
-    except ClewError:
+    except BaseException:
         if began:
             shutil.rmtree(folder, ignore_errors=True)
         raise

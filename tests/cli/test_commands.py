@@ -125,7 +125,7 @@ def test_from_points_to_predictions(cli: Cli, home: Path) -> None:
     assert keys(shown) >= {"model", "state", "id", "run", "metrics", "verdicts", "inputs", "signature", "aliases"}
     assert cli("model", "list", "--json").json()[-1]["model"] == "line@1"
     moved = cli("model", "alias", "line@1", "staging", "--json").json()
-    assert (moved["alias"], moved["to"]) == ("staging", "line@1")
+    assert (moved["alias"], moved["to"]) == ("line@staging", "line@1")
     predicted = cli("model", "predict", "line@staging", "points", "--out", "out.parquet", "--json").json()
     assert (predicted["model"], predicted["rows"]) == ("line@1", 50)
     assert (pl.read_parquet(home / "out.parquet")["prediction"] - POINTS["y"]).abs().max() < 1e-6  # type: ignore[operator]

@@ -1,5 +1,6 @@
 """Many at once, killed at any moment, and on a full disk: what was acknowledged is there, and nothing else is."""
 
+import contextlib
 import os
 import random
 import resource
@@ -56,17 +57,20 @@ def test_eight_that_add_the_same_at_once_make_one_version(cli: Cli, home: Path) 
 def killed(cli: Cli, home: Path, seed: int, times: int) -> None:
     """Kill `clew data add` at random moments; each time the dataset has the version before or the new one, whole."""
     chance = random.Random(seed)
-    began = time.monotonic()
+    temporary = home / ".clew" / "tmp"
     last = rows(0)
     last.write_parquet(home / "t.parquet")
     assert process("data", "add", "t", "t.parquet").code == 0
-    usual = time.monotonic() - began
     version = 1
     for number in range(times):
         last = pl.concat([last[: 3000 + number], rows(10_000 * (number + 1), 1000), last[3000 + number :]])
         last.write_parquet(home / "t.parquet")
         child = subprocess.Popen([CLEW, "data", "add", "t", "t.parquet"], stdout=subprocess.PIPE, text=True)
-        time.sleep(chance.uniform(0.4, 1.0) * usual)
+        begun = set(temporary.iterdir())  # what those that were killed left behind
+        while child.poll() is None and set(temporary.iterdir()) == begun:
+            time.sleep(0.001)
+        # It has begun to write rows: from here to the answer it takes less than a tenth of a second.
+        time.sleep(chance.uniform(0, 0.1))
         child.send_signal(signal.SIGKILL)
         out, _ = child.communicate()
         newest = cli("data", "show", "t", "--json").json()["version"]
@@ -132,12 +136,12 @@ def test_no_room_for_the_rows_or_for_the_catalog(cli: Cli, home: Path, size: int
 
 @pytest.fixture
 def small_disk(cli: Cli, elsewhere: Path) -> Iterator[Path]:
-    """A file system of 1.5 MB of its own, with a workspace; unmounted after the test."""
+    """A file system of 6 MB of its own, with a workspace; unmounted after the test."""
     disk = elsewhere / "disk"
     disk.mkdir()
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk; the limit on the size of files is tested above")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(disk)], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], check=False)
     if mounted.returncode != 0:
         pytest.skip("this container may not mount; the limit on the size of files is tested above")
     try:
@@ -151,7 +155,7 @@ def test_a_disk_that_fills_up(cli: Cli, small_disk: Path, elsewhere: Path) -> No
     added = 0
     for number in range(40):
         path = elsewhere / f"{number}.parquet"
-        rows(number * 1000, 1500).write_parquet(path)
+        rows(number * 10_000, 9000).write_parquet(path)
         said = cli("data", "add", f"d{number}", path)
         if said.code:
             break
@@ -160,9 +164,12 @@ def test_a_disk_that_fills_up(cli: Cli, small_disk: Path, elsewhere: Path) -> No
     assert added >= 2
     assert not list((small_disk / ".clew" / "tmp").iterdir())
     listed = cli("data", "list", "--json").json()
-    assert [one["dataset"] for one in listed] == [f"d{number}" for number in range(added)]
+    assert {one["dataset"] for one in listed} == {f"d{number}" for number in range(added)}
     verified = cli("data", "verify", "--json")
     assert (verified.code, len(verified.json())) == (0, added)
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
     full(cli("data", "checkout", "d0", small_disk / "out"))
     assert not list(small_disk.glob("out/*"))
     assert cli("data", "checkout", "d0", elsewhere / "out").code == 0

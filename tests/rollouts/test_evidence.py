@@ -34,9 +34,9 @@ def ended(world: World, streams: int, outcomes: int, daily: int = 50, plan: Plan
     ids=["equal", "hardly alike", "failing as often as is allowed", "a little better"],
 )
 def test_an_innocent_candidate_is_rolled_back_at_most_at_alpha(world: World) -> None:
-    """120 streams of up to 1,500 outcomes: more than 17 would refute 5%."""
-    found = ended(world, 120, 1500)
-    assert len(found["rolled_back"]) <= most(120) == 17
+    """80 streams of up to 1,500 outcomes: more than 13 would refute 5%."""
+    found = ended(world, 80, 1500)
+    assert len(found["rolled_back"]) <= most(80) == 13
 
 
 @pytest.mark.slow
@@ -48,9 +48,9 @@ def test_an_innocent_candidate_is_rolled_back_at_most_at_alpha_in_many_streams(w
 
 
 def test_looking_after_every_outcome_costs_nothing() -> None:
-    """60 streams of 400 outcomes, each looked at: more than 11 wrong rollbacks would refute 5%."""
-    found = ended(World(), 60, 400, daily=1)
-    assert len(found["rolled_back"]) <= most(60) == 11
+    """40 streams of 300 outcomes, each looked at: more than 9 wrong rollbacks would refute 5%."""
+    found = ended(World(), 40, 300, daily=1)
+    assert len(found["rolled_back"]) <= most(40) == 9
 
 
 @pytest.mark.parametrize(

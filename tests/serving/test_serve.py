@@ -1,6 +1,7 @@
 """`clew serve` as a real process, over real sockets."""
 
 import contextlib
+import http.client
 import json
 import random
 import re
@@ -254,7 +255,7 @@ class Load(threading.Thread):
         self.odd: list[Any] = []
 
     def run(self) -> None:
-        with contextlib.suppress(OSError, EOFError, ValueError), Client(self.port) as client:
+        with contextlib.suppress(OSError, http.client.HTTPException), Client(self.port) as client:
             for row in self.rows * 1000:
                 reply = client("POST", "/invocations", {"dataframe_records": [row, row | {"area": 1}]})
                 if reply.status != 200:
