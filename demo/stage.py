@@ -91,19 +91,24 @@ class Server:
         self.log.close()
 
 
+def _short(text: str) -> str:
+    """Paths as one would type them here."""
+    return text.replace(f"{Path.cwd()}/", "")
+
+
 def title(text: str) -> None:
     """The beginning of a part."""
-    console.print(f"\n[bold]{text}[/bold]")
+    console.print(f"\n[bold]{text}[/bold]", soft_wrap=True)
 
 
 def say(text: str) -> None:
     """A line for people."""
-    console.print(f"  {text}", markup=False, soft_wrap=True)
+    console.print(f"  {_short(text)}", markup=False, soft_wrap=True)
 
 
 def show(text: str) -> None:
     """A command, as it could be typed."""
-    console.print(f"  {text}", style="cyan", markup=False, soft_wrap=True)
+    console.print(f"  {_short(text)}", style="cyan", markup=False, soft_wrap=True)
 
 
 @contextmanager
