@@ -102,6 +102,7 @@ def run(
         StepError: a step raised; its traceback is in the message, the run is kept as failed.
     """
     parameters = pipeline.bind(settings or {})
+    when = occurred_at or now()
     with sources.loading():
         graph = pipeline.wire(parameters)
     snapshots = _resolve(workspace, parameters, graph)
@@ -109,7 +110,7 @@ def run(
     env = environment.current()
     alive.mark_interrupted(workspace)
     with alive.starting(workspace) as hold:
-        run_id = _start(workspace, pipeline, parameters, graph, snapshots, code, env, occurred_at or now())
+        run_id = _start(workspace, pipeline, parameters, graph, snapshots, code, env, when)
         hold(run_id)
         result = RunResult(run_id, "running")
         context = RunContext(
@@ -119,7 +120,7 @@ def run(
             code,
             env.content_id,
             snapshots,
-            occurred_at or now(),
+            when,
             result,
         )
         seen = watch.imported.get(entry.resolve())
