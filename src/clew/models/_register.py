@@ -82,12 +82,11 @@ def _register(
     if target not in test_rows.columns:
         raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
     predictions = packaged.predict(test_rows)
-    losses = np.abs(predictions - test_rows[target].to_numpy())
     profile = {
         "target": target,
         "inputs": _profiles(packaged.signature, train_rows),
         "prediction": freeze_reference(predictions, _SEED, count=_BINS)[1].to_dict(),
-        "loss": loss_summary(losses),
+        **_losses(predictions, test_rows[target]),
     }
     verdicts = [criterion.judge(judged.metrics) for criterion in context.criteria]
     broken = [verdict for verdict in verdicts if not verdict["met"]]
@@ -128,6 +127,14 @@ def _register(
         context.result.refused.append(f"{reference}: {refused}")
         return "ran", f"{reference} was refused: {refused}"
     return ("ran", f"registered {reference}") if answer["changed"] else ("cached", f"it is {reference}, unchanged")
+
+
+def _losses(predictions: np.ndarray, truth: pl.Series) -> dict[str, Any]:
+    """The kind of loss that a rollout compares by, and its summary: of numbers how far off, of classes how often."""
+    if truth.dtype.is_numeric() and predictions.dtype.kind in "iuf":
+        return {"loss_kind": "absolute_error", "loss": loss_summary(np.abs(predictions - truth.to_numpy()))}
+    wrong = np.asarray([said != true for said, true in zip(predictions.tolist(), truth.to_list(), strict=True)], float)
+    return {"loss_kind": "wrong", "loss": loss_summary(wrong)}
 
 
 def _profiles(signature: Signature, train: pl.DataFrame) -> dict[str, Any]:

@@ -58,8 +58,9 @@ def make(champion: ModelVersion, profile: dict[str, Any], settings: dict[str, An
     if unknown:
         raise UsageError(f"a plan has no {', '.join(unknown)}", mend=f"it has: {', '.join(sorted(_FIELDS))}")
     promised = float(profile["loss"]["mean"])
-    base: dict[str, Any] = {"outcome": profile["target"]}
-    if settings.get("loss") == "wrong":
+    loss = profile.get("loss_kind", "absolute_error")
+    base: dict[str, Any] = {"outcome": profile["target"], "loss": loss}
+    if settings.get("loss", loss) == "wrong":
         base |= {"loss_cap": 1.0, "margin": _MARGIN_OF_WRONG}
     else:
         base |= {"loss_cap": round(9 * promised, -3) or 9 * promised, "margin": 0.04 * promised}
