@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clew import data, models, pipelines, thread
 from clew.data import Contract, Snapshot
@@ -19,8 +19,10 @@ class Session(Workspace):
     def add(
         self,
         name: str,
-        source: Any,
+        source: Any = None,
         *,
+        files_in: str | os.PathLike[str] | None = None,
+        kind: Literal["table", "files"] | None = None,
         key: Sequence[str] = (),
         subject: str | None = None,
         contract: Contract | None = None,
@@ -28,7 +30,7 @@ class Session(Workspace):
         occurred_at: datetime | None = None,
         message: str | None = None,
     ) -> Snapshot:
-        """Record a table, a file or a folder as the newest version of a dataset; equal content changes nothing.
+        """Record a table, a folder of files or both as the newest version of a dataset; equal content changes nothing.
 
         The arguments are those of `clew.data.add`.
         Raises RefusedError (privacy policy, contract, vanished columns), DataError, NotFoundError.
@@ -37,6 +39,8 @@ class Session(Workspace):
             self,
             name,
             source,
+            files_in=files_in,
+            kind=kind,
             key=key,
             subject=subject,
             contract=contract,

@@ -1,7 +1,7 @@
 """Every command at least once, told from an empty catalog on: the raw rows, a run, a model, a rollout, a monitor."""
 
 from collections.abc import Callable, Generator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +14,14 @@ from clew.catalog.commands import (
     CreateEndpoint,
     CreateMonitor,
     CreateWorkspace,
+    EndLease,
     EndRun,
     EvaluationSpec,
     FinishStep,
+    ForgetFragments,
     ForgetStep,
+    FragmentSpec,
+    GroupSpec,
     InputSpec,
     MoveAlias,
     RecordContract,
@@ -26,10 +30,13 @@ from clew.catalog.commands import (
     RecordReport,
     RecordSegment,
     RegisterModel,
+    RenewLease,
+    ReplaceGroups,
     SetPolicy,
     SourceSpec,
     StartRollout,
     StartRun,
+    TakeLease,
     Target,
 )
 from clew.catalog.tables import data, metadata
@@ -62,6 +69,14 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     contract = yield RecordContract(dataset_id=dataset_id, toml='[columns.price]\ntype = "float"\n')
     snapshot_id = first["snapshot_id"]
     content_pk = catalog.get(data.snapshots, snapshot_id).content_pk
+
+    lease_id = yield TakeLease(holder="here|7|1", target="house-sales", seconds=60)
+    yield RenewLease(lease_id=lease_id, seconds=90)
+    fresh = FragmentSpec(digest("fragment whole"), 6, 75)
+    groups = [GroupSpec(["price", "rooms"], digest("rope whole"), [fresh])]
+    yield ReplaceGroups(content_pk=content_pk, ropes=[digest("rope A")], groups=groups)
+    yield EndLease(lease_id="019b0000-0000-7000-8000-000000000000")  # ended by somebody else
+    yield ForgetFragments(released_before=datetime(2100, 1, 1, tzinfo=UTC))
 
     code_id = yield code("flow")
     environment_id = yield environment("flow")

@@ -39,6 +39,11 @@ def same(command: Command) -> Command:
     return command
 
 
+def timeless(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what depends on when it was written."""
+    return {name: value for name, value in row.items() if name not in ("expires_at", "released_at")}
+
+
 def through_json(command: Command) -> Command:
     return decode(encode(command))
 
@@ -60,9 +65,9 @@ def test_every_command_leaves_the_same_rows_on_each_database_and_through_json(
     msgspec.json.encode(answers)  # a hub can send them
     actual = story.dump(fresh)
     for table, rows in expected[1].items():
-        assert actual[table] == rows, table
+        assert [timeless(row) for row in actual[table]] == [timeless(row) for row in rows], table
     filled = {table for table, rows in actual.items() if rows}
-    later = {"tokens", "holds", "leases", "erasures", "erasure_effects"}
+    later = {"tokens", "holds", "erasures", "erasure_effects"}
     assert filled == set(actual) - later, "each table but those of later commands gets a row"
 
 

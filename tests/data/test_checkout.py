@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clew.data import add, checkout
-from clew.errors import RefusedError, StoreError
+from clew.errors import IntegrityError, RefusedError, StoreError
 from clew.workspace import Workspace
 
 FRAME = pl.DataFrame({"n": range(1000), "s": [f"text {n} {n * 7919 % 1000}" for n in range(1000)]})
@@ -73,3 +73,29 @@ def test_a_full_disk_leaves_nothing_behind(workspace: Workspace, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in"]
     for snapshot, dest in ((found, tmp_path / "t.parquet"), (files, tmp_path / "out")):
         assert checkout(snapshot, dest)
+
+
+def test_a_damaged_file_leaves_nothing_behind(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(600):
+        (tmp_path / "in" / f"{number}").write_text(f"text {number}")
+    found = add(workspace, "files", tmp_path / "in").snapshot
+    entry = found.entries()["77"]
+    pack = workspace.objects.open_path(entry.place)
+    body = bytearray(pack.read_bytes())
+    body[entry.offset] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(body)
+    with pytest.raises(IntegrityError, match="'77'"):
+        checkout(found, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in"]
+
+
+def test_a_table_with_its_files(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text("a")
+    found = add(workspace, "both", FRAME, files_in=tmp_path / "in").snapshot
+    out = tmp_path / "out"
+    assert checkout(found, out) == [out / "both.parquet", out / "files" / "a"]
+    assert pl.read_parquet(out / "both.parquet").equals(FRAME)
+    assert (out / "files" / "a").read_text() == "a"

@@ -50,7 +50,7 @@ def test_what_used_a_snapshot(tmp_path: Path) -> None:
 def test_the_doctor_names_what_is_wrong_with_objects(workspace: Workspace, how: str) -> None:
     found = add(workspace, "t", pl.DataFrame({"a": [1]})).snapshot
     assert all(one["ok"] for one in examine(workspace))
-    path = workspace.objects.open_path(found.extents()[0].fragment)
+    path = workspace.objects.open_path(found.groups()[0].rope.fragments[0].digest)
     path.chmod(0o644)
     if how == "gone":
         path.unlink()

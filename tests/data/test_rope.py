@@ -1,101 +1,90 @@
-from pathlib import Path
-
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.data import rope
-from clew.data.identity import table_id
-from clew.data.rope import Extent, cut, join, shared_ends
-from clew.errors import DataError, IntegrityError
-from clew.objects.memory import MemoryStore
+from clew.data.rope import Fragment, Rope
+from clew.errors import IntegrityError
 
-A, B, C = "a" * 64, "b" * 64, "c" * 64
-extents = st.lists(
-    st.builds(Extent, st.sampled_from([A, B, C]), st.integers(0, 20), st.integers(1, 9)), max_size=8
-)  # fmt: skip
+FRAGMENTS = (Fragment("a" * 64, 30), Fragment("b" * 64, 20), Fragment("c" * 64, 9))
 
 
-def rows(of: list[Extent]) -> list[tuple[str, int]]:
-    return [(extent.fragment, row) for extent in of for row in range(extent.start, extent.start + extent.rows)]
+@st.composite
+def ropes(draw: st.DrawFn) -> Rope:
+    """Any extents over three fragments, the same rows more than once among them."""
+    parts = []
+    for _ in range(draw(st.integers(0, 8))):
+        index = draw(st.integers(0, 2))
+        start = draw(st.integers(0, FRAGMENTS[index].rows - 1))
+        parts.append((index, start, draw(st.integers(1, FRAGMENTS[index].rows - start))))
+    table = np.array(parts, dtype=np.int64).reshape(-1, 3)
+    return Rope(FRAGMENTS, table[:, 0], table[:, 1], table[:, 2])
 
 
-@given(extents, st.integers(0, 40), st.integers(0, 40))
-def test_cutting_and_joining_are_what_slices_and_sums_of_lists_are(of: list[Extent], start: int, many: int) -> None:
-    assert rows(cut(of, start, many)) == rows(of)[start : start + many]
-    total = len(rows(of))
-    parts = [cut(of, 0, start), cut(of, start, many), cut(of, start + many, total)]
-    joined = join(*parts)
-    assert rows(joined) == rows(of)
-    assert all(not (x.fragment == y.fragment and x.start + x.rows == y.start) for x, y in zip(joined, joined[1:]))  # noqa: B905, RUF007
-    assert rope.decode(rope.encode(of)) == of
+def places(of: Rope) -> list[tuple[str, int]]:
+    fragment, row = of.places()
+    return [(of.fragments[index].digest, at) for index, at in zip(fragment.tolist(), row.tolist(), strict=True)]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"rope":1,"extents":[["x"]]}', b"\xff"])
-def test_what_is_no_rope_is_said_so(body: bytes) -> None:
-    with pytest.raises(IntegrityError, match="extents"):
-        rope.decode(body)
+@given(ropes(), st.integers(0, 90), st.integers(0, 90))
+def test_cutting_joining_and_keeping_are_what_they_are_for_lists(of: Rope, start: int, many: int) -> None:
+    all_places = places(of)
+    assert of.height == len(all_places)
+    assert places(of.cut(start, many)) == all_places[start : start + many]
+    joined = rope.join([of.cut(0, start), of.cut(start, many), of.cut(start + many, of.height)])
+    assert places(joined) == all_places
+    assert places(rope.from_places(of.fragments, *of.places())) == all_places
+    assert joined.extents == rope.from_places(of.fragments, *of.places()).extents <= max(of.extents, 0)
+    back = rope.decode(rope.encode(joined))
+    assert places(back) == all_places
+    assert {fragment.digest for fragment in back.fragments} == {digest for digest, _ in all_places}
 
 
-@given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=12))
-def test_shared_ends_never_overlap_and_are_equal(old: list[int], new: list[int]) -> None:
-    """Few values and so many repetitions: head and tail would overlap if nobody looked."""
-    before, after = (pl.DataFrame({"x": pl.Series(rows, dtype=pl.Int64)}) for rows in (old, new))
-    head, tail = shared_ends(before, after)
-    assert head + tail <= min(len(old), len(new))
-    assert old[:head] == new[:head]
-    assert old[len(old) - tail :] == new[len(new) - tail :]
-    whole = min(len(old), len(new))
-    assert head == whole or old[head] != new[head]
-    assert head + tail == whole or old[len(old) - tail - 1] != new[len(new) - tail - 1]
+def test_whole_fragments_are_plain_and_anything_else_is_not() -> None:
+    whole = rope.plain(FRAGMENTS)
+    assert whole.is_plain
+    assert rope.decode(rope.encode(whole)).is_plain
+    assert not whole.cut(1, 80).is_plain
+    assert not rope.join([whole, whole]).is_plain
+    assert not rope.join([whole.cut(30, 20), whole.cut(0, 30)]).cut(0, 49).is_plain
+    assert rope.join([whole.cut(30, 20), whole.cut(0, 30)]).is_plain  # the other way round
+    assert rope.plain(()).is_plain
 
 
-def nan_of(bits: int) -> float:
-    return float(np.array([bits], dtype="<u8").view("<f8")[0])
+def test_scattered_edits_cost_little_and_any_reader_of_parquet_can_read_them(tmp_path: object) -> None:
+    rng = np.random.default_rng(7)
+    fragments = (Fragment("a" * 64, 500_000), Fragment("b" * 64, 5_000))
+    kept = np.flatnonzero(rng.random(500_000) > 0.01)
+    deleted = rope.encode(rope.from_places(fragments, np.zeros(len(kept), np.int32), kept))
+    assert len(deleted) < 2 * 5_000 + 2_000  # two bytes for each row that went
+    order = rng.permutation(500_000)
+    shuffled = rope.encode(rope.from_places(fragments, np.zeros(500_000, np.int32), order))
+    assert len(shuffled) < 4 * 500_000
+    columns = pl.read_parquet(deleted)
+    assert columns.columns == ["fragment", "skip", "rows"]
+    assert columns["rows"].sum() == len(kept)
 
 
-@pytest.mark.parametrize(("was", "now"), [(0.0, -0.0), (nan_of(0x7FF8 << 48), nan_of((0x7FF8 << 48) + 1))])
-def test_values_that_hashes_take_for_equal_are_not_shared(was: float, now: float) -> None:
-    old = pl.DataFrame({"x": np.array([1.0, was, 2.0, 3.0, was])})
-    new = pl.DataFrame({"x": np.array([1.0, now, 2.0, 9.0, now])})
-    head, tail = shared_ends(old, new)
-    assert old.hash_rows()[1] == new.hash_rows()[1]  # else this test would say nothing
-    assert table_id(old.head(head)).id == table_id(new.head(head)).id
-    assert table_id(old.tail(tail)).id == table_id(new.tail(tail)).id
-    assert tail == 0
+def test_what_is_no_rope_is_said_so() -> None:
+    good = rope.encode(rope.plain(FRAGMENTS))
+    sink = pl.DataFrame({"fragment": [0], "skip": [0], "rows": [1]})
+    for body in (
+        b"",
+        b"{}",
+        good[:-9],
+        _parquet(sink),
+        _parquet(pl.DataFrame({"x": [1]})),
+    ):
+        with pytest.raises(IntegrityError, match="extents"):
+            rope.decode(body)
 
 
-def test_another_schema_shares_nothing() -> None:
-    one = pl.DataFrame({"a": [1, 2], "b": [1, 2]})
-    for other in (one.select("b", "a"), one.cast(pl.Int32), one.rename({"a": "c"}), one.select("a"), pl.DataFrame()):
-        assert shared_ends(one, other) == (0, 0)
-        assert shared_ends(other, one) == (0, 0)
-    assert shared_ends(pl.DataFrame(), pl.DataFrame()) == (0, 0)
+def _parquet(frame: pl.DataFrame) -> bytes:
+    import io
 
-
-def test_a_fragment_is_refused_by_column_when_parquet_would_not_give_it_back(tmp_path: Path) -> None:
-    store = MemoryStore()
-    odd = pl.DataFrame({"fine": [1], "odd one": pl.Series([{}], dtype=pl.Struct([]))})
-    with pytest.raises(DataError, match="'odd one' of type Struct") as caught:
-        rope.write_fragment(store, tmp_path, odd)
-    assert "fine" not in caught.value.message
-    assert not list(store.list())
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_schema_is_refused_by_column_when_arrow_would_not_give_it_back() -> None:
-    odd = pl.DataFrame({"fine": [1], "odd one": pl.Series([object()], dtype=pl.Object)})
-    with pytest.raises(DataError, match="'odd one' of type Object") as caught:
-        rope.schema_body(odd)
-    assert "fine" not in caught.value.message
-
-
-def test_the_same_rows_make_the_same_fragment(tmp_path: Path) -> None:
-    store = MemoryStore()
-    frame = pl.DataFrame({"a": [1, 2]})
-    first = rope.write_fragment(store, tmp_path, frame)
-    assert first[2]
-    assert rope.write_fragment(store, tmp_path, frame) == (*first[:2], False)
-    assert pl.read_parquet(store.open_path(first[0])).equals(frame)
+    body = io.BytesIO()
+    pq.write_table(frame.to_arrow(), body)
+    return body.getvalue()

@@ -1,12 +1,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from clew.catalog.tables import data
-from clew.data import add, all_of, find, verify
+from clew.data import add, all_of, find, rope, verify
 from clew.workspace import Workspace
 
 
@@ -56,11 +57,11 @@ def test_every_object_is_looked_at_and_a_fault_does_not_stop_the_rest(filled: Wo
     ropes = filled.catalog.rows(sa.select(groups.c.rope).where(groups.c.content_pk == second.content_pk))
     files = find(filled, "files@1")
     digest = {
-        "fragment": second.extents()[0].fragment,
+        "fragment": second.groups()[0].rope.fragments[0].digest,
         "rope": ropes[0].rope,
         "schema": str(second.manifest),
-        "file": files.files()["a"],
-        "listing": str(files.manifest),
+        "file": files.entries()["a"].place,
+        "listing": str(files.listing),
     }[what]
     spoil(path_of(filled, digest), how)
     found = faults(filled)
@@ -69,31 +70,31 @@ def test_every_object_is_looked_at_and_a_fault_does_not_stop_the_rest(filled: Wo
     assert all(digest in str(found[reference]) for reference in bad)
 
 
-def test_a_content_id_that_does_not_fit_its_rows_is_found(filled: Workspace) -> None:
-    """The bytes are whole, and yet another table than the catalog says."""
-    first, second = find(filled, "t@1"), find(filled, "sound@1")
+def point_at(workspace: Workspace, reference: str, digest: str) -> None:
+    """Let a snapshot's only column group have another rope."""
     groups = data.column_groups
-    with filled.catalog.engine.connect().execution_options(clew_write=True) as connection, connection.begin():
-        rope = connection.execute(sa.select(groups.c.rope).where(groups.c.content_pk == second.content_pk)).scalar()
-        connection.execute(groups.update().where(groups.c.content_pk == first.content_pk).values(rope=rope))
+    with workspace.catalog.engine.connect().execution_options(clew_write=True) as connection, connection.begin():
+        mine = groups.c.content_pk == find(workspace, reference).content_pk
+        connection.execute(groups.update().where(mine).values(rope=digest))
+
+
+def test_a_content_id_that_does_not_fit_its_rows_is_found(filled: Workspace) -> None:
+    """The bytes are whole, and yet other rows than the catalog says."""
+    point_at(filled, "t@2", find(filled, "t@1").ropes()[0])
     found = faults(filled)
-    assert "and its id is" in str(found["t@1"])
-    assert found["t@2"] is None
+    assert "t@2 gives" in str(found["t@2"])
+    assert found["t@1"] is None
+    point_at(filled, "t@2", find(filled, "sound@1").ropes()[0])
+    assert "can't be read" in str(faults(filled)["t@2"])
 
 
 def test_rows_beyond_a_fragment_are_found(filled: Workspace) -> None:
-    first = find(filled, "t@1")
-    fragment = first.extents()[0].fragment
-    longer = filled.objects.put(b'{"rope":1,"extents":[["%s",0,900]]}' % fragment.encode())
-    groups = data.column_groups
-    with filled.catalog.engine.connect().execution_options(clew_write=True) as connection, connection.begin():
-        connection.execute(groups.update().where(groups.c.content_pk == first.content_pk).values(rope=longer.digest))
-    # 900 rows from a fragment of 500 are 500 rows: those of t@1. So a slice past the end would pass by luck.
-    assert find(filled, "t@1").collect().height == 500
-    shorter = filled.objects.put(b'{"rope":1,"extents":[["%s",1,900]]}' % fragment.encode())
-    with filled.catalog.engine.connect().execution_options(clew_write=True) as connection, connection.begin():
-        connection.execute(groups.update().where(groups.c.content_pk == first.content_pk).values(rope=shorter.digest))
-    assert "and its id is" in str(faults(filled)["t@1"])
+    fragment = find(filled, "t@1").groups()[0].rope.fragments[0]
+    one = np.ones(1, dtype=np.int64)
+    for start, rows in ((0, 900), (1, 500), (-1, 3)):
+        lies = rope.Rope((fragment,), 0 * one, start * one, rows * one)
+        point_at(filled, "t@1", filled.objects.put(rope.encode(lies)).digest)
+        assert "leads out of its fragments" in str(faults(filled)["t@1"])
 
 
 def test_nothing_to_verify_is_nothing(workspace: Workspace) -> None:

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from clew.cli._shared import Json, OccurredAt, emit, parse_moment, session, short, table
+from clew.cli._shared import Json, OccurredAt, emit, parse_moment, progress, session, short, table
 
 if TYPE_CHECKING:
     from clew.catalog.commands.data import PolicyAction
+    from clew.data import Contract, Query
+    from clew.data._paths import Kind
 
 app = typer.Typer(help="Datasets and their snapshots.", no_args_is_help=True, rich_markup_mode=None)
 Reference = Annotated[str, typer.Argument(help="name@3, name@latest, name@alias, name@2026-11-23, name@a1b2c3")]
@@ -17,7 +19,15 @@ Reference = Annotated[str, typer.Argument(help="name@3, name@latest, name@alias,
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="The dataset, such as house-sales.")],
-    source: Annotated[Path, typer.Argument(help="A .csv, .csv.gz, .parquet, .jsonl or .arrow file, or a folder.")],
+    source: Annotated[
+        str | None, typer.Argument(help="A .csv, .csv.gz, .parquet, .jsonl or .arrow file, a pattern, or a folder.")
+    ] = None,
+    files: Annotated[Path | None, typer.Option(help="A folder of files that belongs to the table.")] = None,
+    kind: Annotated[str | None, typer.Option("--as", help="What a folder is: table or files.")] = None,
+    query: Annotated[str | None, typer.Option(help="A SQL query, instead of a source.")] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="The environment variable that holds the query's SQLAlchemy URL.")
+    ] = None,
     key: Annotated[list[str] | None, typer.Option(help="A column that identifies a row.")] = None,
     subject: Annotated[str | None, typer.Option(help="The column that names the person a row is about.")] = None,
     contract: Annotated[Path | None, typer.Option(help="What the rows must satisfy from now on (TOML).")] = None,
@@ -28,14 +38,19 @@ def add(
 ) -> None:
     """Record a source as the newest version of a dataset; only what changed is stored."""
     from clew.data import add as add_snapshot
-    from clew.data.contracts import read_file
+    from clew.errors import UsageError
 
-    wanted = None if contract is None else read_file(contract)
-    with session() as workspace:
+    if kind not in (None, "table", "files"):
+        raise UsageError(f"{kind!r} is no kind of source", mend="--as table, or --as files")
+    wanted = None if contract is None else read_contract(contract)
+    with session() as workspace, progress() as report:
         added = add_snapshot(
             workspace,
             name,
-            source,
+            _query(source, query, connection),
+            files_in=files,
+            kind=cast("Kind | None", kind),
+            report=report,
             key=key or (),
             subject=subject,
             contract=wanted,
@@ -55,6 +70,29 @@ def add(
     rows = "files" if found.rows is None else f"{found.rows:,} rows"
     news = f"{added.new_bytes:,} new bytes" if added.changed else "unchanged"
     emit(value, as_json, lambda: f"{found.reference}  {rows}  {short(found.content_id)}  {news}")
+
+
+def read_contract(path: Path) -> "Contract":
+    """The contract in a file; loaded only where there is one, as most of what it needs is heavy."""
+    from clew.data.contracts import read_file
+
+    return read_file(path)
+
+
+def _query(source: str | None, query: str | None, connection: str | None) -> "str | Query | None":
+    """The source that was named: a path, or a query."""
+    from clew.errors import UsageError
+
+    if query is None:
+        return source
+    if source is not None or connection is None:
+        raise UsageError(
+            "a query needs a connection, and no other source",
+            mend='clew data add NAME --query "SELECT …" --connection VARIABLE',
+        )
+    from clew.data import Query
+
+    return Query.from_environment(query, connection)
 
 
 @app.command("list")
@@ -106,7 +144,63 @@ def diff(first: Reference, second: Reference, as_json: Json = False) -> None:
 
     with session() as workspace:
         value = compare(find(workspace, first), find(workspace, second))
-    emit(value, as_json, lambda: "\n".join(f"{name}: {found}" for name, found in value.items()))
+    emit(value, as_json, lambda: _told(value))
+
+
+def _told(value: dict[str, Any]) -> str:
+    """A diff in words."""
+    lines = [f"{value['from']} → {value['to']}" + ("  the same" if value["same"] else "")]
+    if "rows" in value:
+        before, after = value["rows"]
+        counts = ", ".join(f"{value[name]:,} {name}" for name in ("added", "removed", "changed"))
+        lines.append(f"  rows     {before:,} → {after:,}: {counts} (by {value['by']})")
+        for name, said in value["schema"].items():
+            if said:
+                lines.append(f"  columns {name}: " + ", ".join(f"{column} {kind}" for column, kind in said.items()))
+        for name, said in list(value["columns"].items())[:10]:
+            if said["distance"]:
+                bins = "; ".join(f"{one['bin']}: {one['share'][0]:.1%} → {one['share'][1]:.1%}" for one in said["bins"])
+                lines.append(f"  moved    {name} by {said['distance']:.2%}: {bins}")
+    listed = value if "rows" not in value else value.get("files", {})
+    for name in ("added", "removed", "changed"):
+        paths = listed.get(name, [])
+        if isinstance(paths, list) and paths:
+            more = f", … ({len(paths):,} in all)" if len(paths) > 10 else ""
+            lines.append(f"  files {name}: {', '.join(paths[:10])}{more}")
+    return "\n".join(lines)
+
+
+@app.command()
+def gc(
+    grace_hours: Annotated[float, typer.Option(min=0, help="Spare what was written within so many hours.")] = 24,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove bytes that no version, run, model or journal needs any more."""
+    from dataclasses import asdict
+    from datetime import timedelta
+
+    from clew.data._gc import collect
+
+    with session() as workspace:
+        found = collect(workspace, grace=timedelta(hours=grace_hours), dry_run=dry_run)
+    said = "would remove" if dry_run else "removed"
+    words = (
+        f"{said} {found.objects:,} objects, {found.bytes:,} bytes; {found.needed:,} needed, {found.young:,} too young"
+    )
+    emit(asdict(found), as_json, lambda: words)
+
+
+@app.command()
+def compact(reference: Reference, as_json: Json = False) -> None:
+    """Lay the table of a version together again in fresh files; what it says stays, and so do other versions."""
+    from clew.data import find
+    from clew.data._compact import compact as lay_together
+
+    with session() as workspace, progress() as report:
+        found = find(workspace, reference)
+        written = lay_together(workspace, found, force=True, report=report)
+    emit({"reference": found.reference, "bytes": written}, as_json, lambda: f"{found.reference}: {written:,} bytes")
 
 
 @app.command()

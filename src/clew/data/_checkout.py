@@ -1,11 +1,11 @@
 """Checking out a snapshot: a table as Parquet, a folder as its files."""
 
-import shutil
+import os
 import tempfile
 from pathlib import Path
 
-from clew.data import files
-from clew.data._disk import writing
+from clew.data._lay import lay
+from clew.data._system import writing_files
 from clew.data.snapshot import Snapshot
 from clew.errors import RefusedError
 
@@ -13,8 +13,14 @@ from clew.errors import RefusedError
 def checkout(snapshot: Snapshot, dest: Path) -> list[Path]:
     """Write a snapshot to `dest`: a table as Parquet, a folder as its files; whole or not at all.
 
-    A table goes to `dest` itself when that ends in .parquet, else to `dest/NAME.parquet`. Gives the files that were
-    written. Raises RefusedError when something is there already, StoreError when the disk is full.
+    A table goes to `dest` itself when that ends in .parquet, else to `dest/NAME.parquet`; a snapshot of both to
+    `dest/NAME.parquet` and `dest/files/`. Gives the files that were written.
+
+    Raises:
+        RefusedError: something is there already.
+        StoreError: the disk is full, or can't be written.
+        DataError: the listing holds paths that can't be files below `dest`; nothing was written.
+        NotFoundError, IntegrityError: bytes are gone, or not what their content id says; nothing is left.
     """
     if snapshot.kind == "table":
         return [_table(snapshot, dest if dest.suffix == ".parquet" else dest / f"{snapshot.dataset}.parquet")]
@@ -22,6 +28,8 @@ def checkout(snapshot: Snapshot, dest: Path) -> list[Path]:
 
 
 def _table(snapshot: Snapshot, target: Path) -> Path:
+    from clew.data._disk import writing  # which loads polars: not for a folder of files
+
     if target.exists():
         raise RefusedError(f"{target} is there already", mend="name another place, or remove it")
     frame = snapshot.collect()
@@ -39,15 +47,19 @@ def _table(snapshot: Snapshot, target: Path) -> Path:
 def _files(snapshot: Snapshot, dest: Path) -> list[Path]:
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise RefusedError(f"{dest} is not an empty folder", mend="name another folder, or empty it")
-    listing = snapshot.files()
-    with writing(dest):
+    entries = snapshot.entries()
+    written: list[Path] = []
+    with writing_files(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as folder:
-            laid = Path(folder) / "files"
+            laid = below = Path(folder) / "laid"
             laid.mkdir()
-            for relative, digest in listing.items():
-                target = files.safe_target(laid, relative)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(snapshot.workspace.objects.open_path(digest), target)
+            inside = dest
+            if snapshot.kind == "both":
+                _table(snapshot, laid / f"{snapshot.dataset}.parquet")
+                written.append(dest / f"{snapshot.dataset}.parquet")
+                below, inside = laid / "files", dest / "files"
+                below.mkdir()
+            lay(snapshot.workspace.objects, entries, below)
             laid.rename(dest)  # takes the place of an empty folder
-    return [dest / relative for relative in listing]
+    return written + [Path(os.path.join(inside, path)) for path in entries]  # noqa: PTH118 - four times as fast

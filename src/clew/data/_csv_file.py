@@ -4,12 +4,14 @@ import csv
 import gzip
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
 
+from clew.data._limits import HEADER_BYTES, refuse_wide
 from clew.data._text import Wanted
 from clew.errors import DataError
 
@@ -49,9 +51,9 @@ def _open(path: Path) -> BinaryIO | gzip.GzipFile:
 def _header(path: Path) -> list[str]:
     try:
         with _open(path) as file:
-            first = file.readline().rstrip(b"\r\n")
+            first = file.readline(HEADER_BYTES).rstrip(b"\r\n")
         with _open(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-            names: list[str] = next((row for row in csv.reader(text) if row), [])
+            names: list[str] = next((row for row in csv.reader(_bounded(path, text)) if row), [])
     except UnicodeDecodeError:
         raise _find_broken(path) or DataError(f"{path} is not text in UTF-8", mend=_MEND) from None
     except (OSError, EOFError, zlib.error, csv.Error) as error:
@@ -60,10 +62,24 @@ def _header(path: Path) -> list[str]:
         raise DataError(f"{path} is empty: not even a header", mend=_MEND)
     if b"\r" in first:
         raise DataError(f"{path}: its lines end with CR alone", mend="save it with LF or CRLF at the ends of lines")
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    refuse_wide(path, len(names))
+    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
     if doubled:
         raise DataError(f"{path} has columns of one name: {', '.join(doubled)}", mend="rename them")
     return names
+
+
+def _bounded(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
+    """Lines for as long as they may belong to a header. Raises DataError when it has no end."""
+    room = HEADER_BYTES
+    while line := text.readline(room):
+        room -= len(line)
+        if room <= 0:
+            raise DataError(
+                f"{path}: its header goes on for more than {HEADER_BYTES >> 20} MB, which is the limit",
+                mend="a line with the names of the columns comes first, and a quote in it is closed",
+            )
+        yield line
 
 
 def _without_blank(path: Path, raw: pl.DataFrame) -> pl.DataFrame:

@@ -1,43 +1,121 @@
-"""What changed between two snapshots."""
+"""What changed between two snapshots; found when the newer one was added, or by the rows that they don't share."""
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from clew.data import profile
+from clew.data._gather import Group, Table
+from clew.data.rope import Fragment, Rope
 from clew.data.snapshot import Snapshot
 from clew.errors import UsageError
 
 
 def diff(old: Snapshot, new: Snapshot) -> dict[str, Any]:
-    """Rows (or files) added, removed and changed, and changes of the schema.
+    """Rows (or files) added, removed and changed, changes of the schema, and how each column's distribution moved.
 
-    Rows are matched by the dataset's key columns, when it has some and they are unique; else whole rows are
-    compared as a bag.
+    Rows are told apart by the dataset's key columns where these are unique among the rows that differ ("by": "key");
+    else a row that differs where both tables have one is changed ("by": "position"); else whole rows are compared
+    as a bag ("by": "whole rows"). For neighbouring versions all of it was counted when the newer one was added.
+
+    Raises UsageError when a table is compared with files.
     """
     if old.kind != new.kind:
         raise UsageError(f"{old.reference} is a {old.kind}, {new.reference} is {new.kind}: they can't be compared")
-    base: dict[str, Any] = {"from": old.reference, "to": new.reference, "same": old.content_id == new.content_id}
-    if old.kind == "files":
-        a, b = old.files(), new.files()
-        return base | {
-            "added": sorted(b.keys() - a.keys()),
-            "removed": sorted(a.keys() - b.keys()),
-            "changed": sorted(path for path in a.keys() & b.keys() if a[path] != b[path]),
-        }
-    left, right = old.collect(), new.collect()
-    schema = {
-        "added": {name: str(kind) for name, kind in right.schema.items() if name not in left.schema},
-        "removed": {name: str(kind) for name, kind in left.schema.items() if name not in right.schema},
+    found: dict[str, Any] = {
+        "from": old.reference,
+        "to": new.reference,
+        "same": old.content_id == new.content_id,
+    }
+    if old.kind != "table":
+        listed = _files(old, new)
+        found |= listed if old.kind == "files" else {"files": listed}
+    if old.kind != "files":
+        found |= {"rows": [old.rows, new.rows], "schema": _schema(old, new)} | _rows(old, new)
+        before, after = old.column_profiles(), new.column_profiles()
+        found["columns"] = {} if before is None or after is None else profile.moved(before, after)
+    return found
+
+
+def _files(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+    a, b = old.files(), new.files()
+    return {
+        "added": sorted(b.keys() - a.keys()),
+        "removed": sorted(a.keys() - b.keys()),
+        "changed": sorted(path for path in a.keys() & b.keys() if a[path] != b[path]),
+    }
+
+
+def _schema(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+    left, right = old.empty().schema, new.empty().schema
+    return {
+        "added": {name: str(kind) for name, kind in right.items() if name not in left},
+        "removed": {name: str(kind) for name, kind in left.items() if name not in right},
         "changed": {
-            name: [str(left.schema[name]), str(kind)]
-            for name, kind in right.schema.items()
-            if name in left.schema and left.schema[name] != kind
+            name: [str(left[name]), str(kind)] for name, kind in right.items() if name in left and left[name] != kind
         },
     }
-    return base | {"rows": [left.height, right.height], "schema": schema} | _rows(left, right, new.key_columns)
 
 
-def _rows(left: pl.DataFrame, right: pl.DataFrame, key: tuple[str, ...]) -> dict[str, Any]:
+def _rows(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+    if old.content_id == new.content_id:
+        return {"by": "content", "added": 0, "removed": 0, "changed": 0}
+    if new.changes is not None and new.changes.get("from") == old.content_id:
+        return {name: new.changes[name] for name in ("by", "added", "removed", "changed")}
+    a, b = old.groups(), new.groups()
+    names = set(old.empty().columns) & set(new.empty().columns)
+    if len(a) == len(b) == 1 and names == set(a[0].columns) == set(b[0].columns):
+        removed, added = _only_in(a[0].rope, b[0].rope), _only_in(b[0].rope, a[0].rope)
+        objects = old.workspace.objects
+        order = new.empty().columns
+        left = Table(objects, [Group(tuple(order), removed)]) if removed.height else None
+        right = Table(objects, [Group(tuple(order), added)]) if added.height else None
+        return _compared(_collected(left, old), _collected(right, new), new.key_columns)
+    return _compared(old.collect(), new.collect(), new.key_columns)
+
+
+def _collected(table: Table | None, snapshot: Snapshot) -> pl.DataFrame:
+    if table is None:
+        return snapshot.empty()
+    return pl.concat([block for block in table.blocks()])  # noqa: C416 - concat takes no iterator
+
+
+def _only_in(one: Rope, other: Rope) -> Rope:
+    """The rows of a rope whose places the other doesn't run through, in the order of their places."""
+    places = {fragment.digest: index for index, fragment in enumerate(other.fragments)}
+    fragments: list[Fragment] = []
+    starts: list[np.ndarray[Any, Any]] = []
+    indexes: list[np.ndarray[Any, Any]] = []
+    counts: list[np.ndarray[Any, Any]] = []
+    for index, fragment in enumerate(one.fragments):
+        theirs = places.get(fragment.digest)
+        mine = _covered(one, index, fragment.rows)
+        if theirs is not None:
+            mine &= ~_covered(other, theirs, fragment.rows)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], mine, [False]]).astype(np.int8)))
+        if not len(edges):
+            continue
+        starts.append(edges[::2])
+        counts.append(edges[1::2] - edges[::2])
+        indexes.append(np.full(len(edges) // 2, len(fragments)))
+        fragments.append(fragment)
+    if not fragments:
+        empty = np.zeros(0, dtype=np.int64)
+        return Rope((), empty, empty, empty)
+    return Rope(tuple(fragments), np.concatenate(indexes), np.concatenate(starts), np.concatenate(counts))
+
+
+def _covered(rope: Rope, index: int, rows: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """Which rows of a fragment a rope runs through."""
+    mine = rope.fragment == index
+    steps = np.zeros(rows + 1, dtype=np.int32)
+    np.add.at(steps, rope.start[mine], 1)
+    np.add.at(steps, (rope.start + rope.rows)[mine], -1)
+    return np.cumsum(steps[:-1]) > 0
+
+
+def _compared(left: pl.DataFrame, right: pl.DataFrame, key: tuple[str, ...]) -> dict[str, Any]:
     shared = [name for name in right.columns if name in left.columns and left.schema[name] == right.schema[name]]
     if not shared:
         return {"by": "nothing in common", "added": right.height, "removed": left.height, "changed": 0}

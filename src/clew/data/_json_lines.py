@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from clew.data._limits import refuse_wide
 from clew.data._text import Wanted
 from clew.errors import DataError
 
@@ -33,15 +34,19 @@ def _check(path: Path, body: bytes) -> int:
     """How many objects there are. Raises DataError for the first line that is none."""
     decoder = msgspec.json.Decoder(dict)
     rows = 0
+    names: set[str] = set()
     for number, line in enumerate(body.split(b"\n"), start=1):
         if not line.strip():
             continue
         rows += 1
         try:
-            decoder.decode(line)
+            found = decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path}: row {rows} (line {number}) is no JSON object: {error}",
                 mend="correct that line; nothing was stored",
             ) from None
+        if not names.issuperset(found):
+            names.update(found)
+            refuse_wide(path, len(names))
     return rows

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from clew.catalog.commands import RecordContract, RecordContractCheck
 from clew.catalog.tables import data
+from clew.data._source import Source, as_lazy
 from clew.data.contract import CheckResult, Contract, check
 from clew.data.snapshot import Snapshot
 from clew.errors import DataError, NotFoundError, RefusedError
@@ -64,12 +65,24 @@ def record(workspace: Workspace, name: str, contract: Contract) -> str:
     return str(answer["contract_id"])
 
 
-def check_before_add(workspace: Workspace, name: str, frame: pl.DataFrame, contract: Contract | None) -> Checked | None:
+def has_passed(workspace: Workspace, name: str, content_pk: str) -> bool:
+    """Whether the dataset's contract, if it has one, has passed a content already."""
+    row = _newest_row(workspace, name)
+    if row is None:
+        return True
+    checks = data.contract_checks
+    query = sa.select(checks.c.id).where(
+        checks.c.contract_id == row.id, checks.c.content_pk == content_pk, checks.c.passed.is_(True)
+    )
+    return workspace.catalog.first(query) is not None
+
+
+def check_before_add(workspace: Workspace, name: str, source: Source, contract: Contract | None) -> Checked | None:
     """Check what is about to be stored. Raises RefusedError, which names each broken rule."""
     wanted = contract or newest(workspace, name)
     if wanted is None:
         return None
-    result = check(wanted, frame.lazy())
+    result = check(wanted, as_lazy(source))
     if not result.passed:
         raise refusal(name, result)
     return Checked(wanted, as_json(result))

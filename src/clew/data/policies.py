@@ -1,5 +1,9 @@
 """The privacy policy of a dataset: what was declared of each column that holds personal data."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
 import polars as pl
 import sqlalchemy as sa
 
@@ -7,8 +11,11 @@ from clew.catalog.commands import CreateDataset, SetPolicy
 from clew.catalog.commands.data import PolicyAction
 from clew.catalog.tables import data
 from clew.data import privacy
+from clew.data._source import Source
 from clew.errors import RefusedError, UsageError
 from clew.workspace import Workspace
+
+_UNDECLARED: Final = privacy.Policy("block", "")
 
 
 def declare(workspace: Workspace, name: str, column: str, action: PolicyAction, reason: str) -> None:
@@ -36,23 +43,39 @@ def declared(workspace: Workspace, name: str) -> dict[str, privacy.Policy]:
     return {row.column_name: privacy.Policy(action=row.action, reason=row.reason) for row in rows}
 
 
-def enforce(workspace: Workspace, name: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The table as it may be stored. Raises RefusedError, which names the columns and the mend."""
-    found = privacy.scan(frame)
-    policies = declared(workspace, name)
-    blocked = [column for column in frame.columns if column in policies and policies[column].action == "block"]
+def refuse_blocked(name: str, columns: Sequence[str], policies: Mapping[str, privacy.Policy]) -> None:
+    """Raise RefusedError for columns that a policy blocks, whatever they hold."""
+    blocked = [column for column in columns if column in policies and policies[column].action == "block"]
     if blocked:
         reasons = "; ".join(f"{column} ({policies[column].reason})" for column in blocked)
         raise RefusedError(
             f"{name} has columns that its policy blocks; nothing was stored: {reasons}",
             mend=f'take them out of the source, or clew data policy {name} COLUMN allow|drop|pseudonym --reason "…"',
         )
-    if not found and not policies:
-        return frame
+
+
+def applied(workspace: Workspace, policies: Mapping[str, privacy.Policy]) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """What drops columns, and turns others into pseudonyms."""
     needs_key = any(policy.action == "pseudonym" for policy in policies.values())
-    allowed, unresolved = privacy.apply_policy(
-        frame, found, policies, key=workspace.pseudonym_key() if needs_key else None
-    )
+    key = workspace.pseudonym_key() if needs_key else None
+    return lambda frame: privacy.apply_policy(frame, [], policies, key=key)[0]
+
+
+def enforce(name: str, source: Source, policies: Mapping[str, privacy.Policy]) -> None:
+    """Look for personal data in all rows. Raises RefusedError, which names columns without a policy, and the mend.
+
+    What a policy has dropped is no longer there, and what it turned into pseudonyms is settled.
+    """
+    merged: dict[tuple[str, str], privacy.PrivacyFinding] = {}
+    rows = 0
+    for _, batch in source.batches():
+        rows += batch.height
+        for one in privacy.scan(batch):
+            before = merged.get((one.column, one.kind))
+            merged[one.column, one.kind] = (
+                one if before is None else replace(before, matches=before.matches + one.matches)
+            )
+    findings = [replace(one, rows=rows, share=one.matches / max(rows, 1)) for one in merged.values()]
+    unresolved = [one for one in findings if policies.get(one.column, _UNDECLARED).action == "block"]
     if unresolved:
         raise privacy.refusal(name, unresolved)
-    return allowed

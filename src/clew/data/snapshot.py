@@ -1,24 +1,26 @@
 """A snapshot: one immutable version of a dataset."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-import pyarrow as pa
 import sqlalchemy as sa
 
 from clew.catalog.tables import data
-from clew.data import rope
+from clew.data import files as _files
 from clew.errors import DataError, IntegrityError, MissingDependencyError, NotFoundError, UsageError
 from clew.references import Versions
 from clew.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from clew.data._gather import Group
+    from clew.data.profile import Profile
 
 _s, _c, _d = data.snapshots.c, data.contents.c, data.datasets.c
 
@@ -31,7 +33,10 @@ VERSIONS = Versions(
         _c.kind,
         _c.rows,
         _c.schema,
+        _c.column_ids,
         _c.manifest,
+        _c.listing,
+        _c.profile,
         _c.erased_rows,
         _d.name.label("dataset"),
         _d.key_columns,
@@ -61,7 +66,11 @@ class Snapshot:
     kind: str
     rows: int | None
     schema: list[list[str]] | None
+    column_ids: list[str] | None
     manifest: str | None
+    listing: str | None
+    profile: str | None
+    changes: dict[str, Any] | None
     new_bytes: int
     key_columns: tuple[str, ...]
     subject_column: str | None
@@ -73,33 +82,57 @@ class Snapshot:
         """Such as `house-sales@3`."""
         return f"{self.dataset}@{self.version}"
 
-    def extents(self) -> list[rope.Extent]:
-        """The extents of the table, in order of its rows."""
-        if self.kind != "table":
+    def ropes(self) -> list[str]:
+        """The digests of the objects that list the extents of each column group, in order."""
+        return [row.rope for row in self._group_rows()]
+
+    def groups(self) -> "tuple[Group, ...]":
+        """The column groups of the table, and where their rows lie."""
+        from clew.data import rope
+        from clew.data._gather import Group
+
+        rows = self._group_rows()
+        return tuple(Group(tuple(row.columns), rope.decode(self.workspace.objects.get(row.rope))) for row in rows)
+
+    def _group_rows(self) -> "list[sa.Row[Any]]":
+        if self.kind == "files":
             raise UsageError(f"{self.reference} is a folder of files, not a table", mend="use .files()")
         groups = data.column_groups
         found = self.workspace.catalog.rows(
             sa.select(groups).where(groups.c.content_pk == self.content_pk).order_by(groups.c.ordinal)
         )
-        if len(found) != 1:
-            raise IntegrityError(f"{self.reference} has {len(found)} column groups", mend="clew data verify")
-        return rope.decode(self.workspace.objects.get(found[0].rope))
+        if not found:
+            raise IntegrityError(f"{self.reference} has no column groups", mend="clew data verify")
+        return found
 
-    def scan(self) -> pl.LazyFrame:
+    def column_profiles(self) -> "Profile | None":
+        """What the columns look like, counted when the version was added; None for one that wasn't."""
+        from clew.data import profile
+
+        return None if self.profile is None else profile.decode(self.workspace.objects.get(self.profile))
+
+    def scan(self) -> "pl.LazyFrame":
         """The rows, lazily, in their order; polars pushes projections and filters down to the fragments."""
-        return rope.scan(self.workspace.objects, self.extents(), self._empty)
+        from clew.data import _gather
 
-    def _empty(self) -> pl.DataFrame:
+        return _gather.scan(self.workspace.objects, self.groups(), self.empty())
+
+    def empty(self) -> "pl.DataFrame":
+        """The table without its rows: names and types."""
+        import polars as pl
+
         if self.manifest is None:
             raise IntegrityError(f"{self.reference} has no schema", mend="clew data verify")
         return pl.read_ipc(self.workspace.objects.get(self.manifest))
 
-    def collect(self) -> pl.DataFrame:
+    def collect(self) -> "pl.DataFrame":
         """All rows, in memory."""
         return self.scan().collect()
 
-    def to_arrow(self) -> pa.Table:
+    def to_arrow(self) -> "pa.Table":
         """All rows as an Arrow table. Raises DataError for a type that Arrow doesn't have."""
+        import polars as pl
+
         frame = self.collect()
         wide = [name for name, dtype in frame.schema.items() if dtype in (pl.Int128, pl.UInt128)]
         if wide:
@@ -119,22 +152,25 @@ class Snapshot:
             ) from error
         return self.collect().to_pandas()
 
+    def entries(self) -> "dict[str, _files.Entry]":
+        """The files, by relative path: their hashes, sizes, and where their bytes lie."""
+        if self.listing is None:
+            raise UsageError(f"{self.reference} is a table, not a folder of files", mend="use .scan()")
+        return _files.read(self.workspace.objects, self.listing)
+
     def files(self) -> dict[str, str]:
         """The files of a folder: relative path → SHA-256."""
-        if self.kind != "files" or self.manifest is None:
-            raise UsageError(f"{self.reference} is a table, not a folder of files", mend="use .scan()")
-        listing: dict[str, str] = json.loads(self.workspace.objects.get(self.manifest))["files"]
-        return listing
+        return {path: entry.sha256 for path, entry in self.entries().items()}
 
     def open(self, path: str) -> Path:
         """A local file that holds one file of a folder, to be read only. Raises NotFoundError."""
-        listing = self.files()
-        if path not in listing:
+        entries = self.entries()
+        if path not in entries:
             raise NotFoundError(
-                f"{self.reference} has no file {path!r}; it has: {', '.join(list(listing)[:10]) or 'none'}",
+                f"{self.reference} has no file {path!r}; it has: {', '.join(list(entries)[:10]) or 'none'}",
                 mend="name one of these",
             )
-        return self.workspace.objects.open_path(listing[path])
+        return _files.local_path(self.workspace, entries[path])
 
     def __iter__(self) -> Iterator[Any]:
         raise UsageError("a snapshot is not iterated", mend="use .scan(), .collect() or .files()")
@@ -152,7 +188,11 @@ def from_row(workspace: Workspace, row: sa.Row[Any]) -> Snapshot:
         kind=row.kind,
         rows=row.rows,
         schema=row.schema,
+        column_ids=row.column_ids,
         manifest=row.manifest,
+        listing=row.listing,
+        profile=row.profile,
+        changes=row.changes,
         new_bytes=int(row.new_bytes),
         key_columns=tuple(row.key_columns or ()),
         subject_column=row.subject_column,

@@ -11,16 +11,18 @@ from clew.catalog.commands.builds import (
 )
 from clew.catalog.commands.data import (
     CreateDataset,
+    ForgetFragments,
     FragmentSpec,
     GroupSpec,
     RecordContract,
     RecordContractCheck,
     RecordSnapshot,
+    ReplaceGroups,
     SetPolicy,
     SourceSpec,
     check_name,
 )
-from clew.catalog.commands.governance import CreateWorkspace, MoveAlias, check_alias
+from clew.catalog.commands.governance import CreateWorkspace, EndLease, MoveAlias, RenewLease, TakeLease, check_alias
 from clew.catalog.commands.models import EvaluationSpec, InputSpec, RegisterModel
 from clew.catalog.commands.serving import (
     AlertSpec,
@@ -40,9 +42,11 @@ __all__ = [
     "CreateEndpoint",
     "CreateMonitor",
     "CreateWorkspace",
+    "EndLease",
     "EndRun",
     "EvaluationSpec",
     "FinishStep",
+    "ForgetFragments",
     "ForgetStep",
     "FragmentSpec",
     "GroupSpec",
@@ -57,10 +61,13 @@ __all__ = [
     "RecordSegment",
     "RecordSnapshot",
     "RegisterModel",
+    "RenewLease",
+    "ReplaceGroups",
     "SetPolicy",
     "SourceSpec",
     "StartRollout",
     "StartRun",
+    "TakeLease",
     "Target",
     "check_alias",
     "check_name",

@@ -10,15 +10,18 @@ from clew.catalog.command import Command, ContentId, Count, Digest, Id, Moment, 
 from clew.catalog.tables import data
 from clew.errors import NotFoundError, RefusedError, UsageError
 
+_AT_ONCE = 500  # rows named in one statement
+
 PolicyAction = Literal["block", "allow", "drop", "pseudonym"]
 
 
 class FragmentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An immutable Parquet file: its object, rows and bytes."""
+    """An immutable Parquet file: its object, rows and bytes; `written` unless it was taken from another content."""
 
     digest: Digest
     rows: Count
     bytes: Count
+    written: bool = True
 
 
 class GroupSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +39,7 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kind: str
     bytes: Count | None = None
     modified_ns: int | None = None
+    stamp: str | None = None
     sha256: Digest | None = None
 
 
@@ -69,11 +73,15 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
 
     dataset_id: Id
     content_id: ContentId
-    kind: Literal["table", "files"]
+    kind: Literal["table", "files", "both"]
     rows: Count | None
     schema: Any
+    column_ids: list[ContentId] | None = None
     manifest: Digest | None = None
+    listing: Digest | None = None
+    profile: Digest | None = None
     groups: list[GroupSpec] = []
+    changes: Any = None
     new_bytes: Count
     sources: list[SourceSpec] = []
     occurred_at: Moment
@@ -92,6 +100,7 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
         )
         newest = tx.first(query.limit(1))
         if newest is not None and newest.content_id == self.content_id and newest.state == "live":
+            self._seen_again(tx, str(newest.id))
             return {"snapshot_id": str(newest.id), "version": int(newest.version), "changed": False}
         version = 1 if newest is None else int(newest.version) + 1
         snapshot_id = tx.insert(
@@ -102,12 +111,27 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
             parent_id=None if newest is None else newest.id,
             new_bytes=self.new_bytes,
             message=self.message,
+            changes=None if newest is None or self.changes is None else self._changes(newest.content_id),
             state="live",
             occurred_at=self.occurred_at,
         )
         for source in self.sources:
             tx.insert(data.sources, snapshot_id=snapshot_id, **msgspec.to_builtins(source))
         return {"snapshot_id": snapshot_id, "version": version, "changed": True}
+
+    def _seen_again(self, tx: Transaction, snapshot_id: str) -> None:
+        """Keep where the same content was found this time, so that it can be known by its stamp the next time."""
+        for source in self.sources:
+            if source.stamp is None:
+                continue
+            mine = (data.sources.c.snapshot_id == snapshot_id) & (data.sources.c.uri == source.uri)
+            fields = msgspec.to_builtins(source)
+            if not tx.update(data.sources, mine, **fields):
+                tx.insert(data.sources, snapshot_id=snapshot_id, **fields)
+
+    def _changes(self, before: str) -> Any:
+        """What changed, if it was found against the version that is really the one before."""
+        return self.changes if self.changes.get("from") == before else None
 
     def _content(self, tx: Transaction) -> str:
         found = tx.lock(data.contents, content_id=self.content_id)
@@ -118,34 +142,103 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
                 f"content {self.content_id} was erased: it holds rows of someone who asked to be forgotten",
                 mend="take these rows out of the source",
             )
-        if self.manifest is None and not self.groups:
+        if self.manifest is None and self.listing is None and not self.groups:
             raise RefusedError(
                 f"no bytes are given for content {self.content_id}, and the catalog has none for it any more",
                 mend="add the source again",
             )
-        described = {"kind": self.kind, "rows": self.rows, "schema": self.schema, "manifest": self.manifest}
+        described = {
+            name: getattr(self, name)
+            for name in ("kind", "rows", "schema", "column_ids", "manifest", "listing", "profile")
+        }
         if found is None:
             content_pk = tx.insert(data.contents, content_id=self.content_id, state="live", **described)
         else:
             content_pk = str(found.id)
             tx.update(data.contents, data.contents.c.id == content_pk, state="live", **described)
-            self._forget_groups(tx, content_pk)
-        for ordinal, group in enumerate(self.groups):
-            group_id = tx.insert(
-                data.column_groups, content_pk=content_pk, ordinal=ordinal, columns=group.columns, rope=group.rope
-            )
-            for fragment in {fragment.digest: fragment for fragment in group.fragments}.values():
-                known = tx.find(data.fragments, digest=fragment.digest)
-                fragment_id = known.id if known else tx.insert(data.fragments, **msgspec.to_builtins(fragment))
-                tx.insert(data.group_fragments, group_id=group_id, fragment_id=fragment_id)
+            _forget_groups(tx, content_pk)
+        _lay_groups(tx, content_pk, self.groups)
         return content_pk
 
-    def _forget_groups(self, tx: Transaction, content_pk: str) -> None:
-        """Take away where the bytes lay before they expired: they were written anew."""
+
+class ReplaceGroups(Command, frozen=True, kw_only=True):
+    """Let a content lie elsewhere: the same rows, in other column groups and fragments, as compaction leaves them."""
+
+    content_pk: Id
+    ropes: list[Digest]
+    groups: list[GroupSpec]
+
+    def apply(self, tx: Transaction) -> bool:
+        """Give whether it was done: not when the ropes are no longer those that the new groups were made from."""
+        found = tx.lock(data.contents, id=self.content_pk)
+        if found is None or found.state != "live":
+            return False
         groups = data.column_groups
-        old = sa.select(groups.c.id).where(groups.c.content_pk == content_pk)
-        tx.connection.execute(data.group_fragments.delete().where(data.group_fragments.c.group_id.in_(old)))
-        tx.connection.execute(groups.delete().where(groups.c.content_pk == content_pk))
+        query = sa.select(groups.c.rope).where(groups.c.content_pk == self.content_pk).order_by(groups.c.ordinal)
+        if [row.rope for row in tx.connection.execute(query)] != self.ropes:
+            return False
+        _forget_groups(tx, self.content_pk)
+        _lay_groups(tx, self.content_pk, self.groups)
+        return True
+
+
+class ForgetFragments(Command, frozen=True, kw_only=True):
+    """Strike fragments that no rope has run through since a moment; their bytes may go afterwards."""
+
+    released_before: Moment
+
+    def apply(self, tx: Transaction) -> list[str]:
+        """Give the digests of those that were struck."""
+        fragments, used = data.fragments.c, data.group_fragments.c
+        free = sa.select(fragments.id, fragments.digest).where(
+            fragments.released_at < self.released_before,
+            ~sa.exists().where(used.fragment_id == fragments.id),
+        )
+        found = tx.connection.execute(free).all()
+        for start in range(0, len(found), _AT_ONCE):
+            ids = [row.id for row in found[start : start + _AT_ONCE]]
+            tx.connection.execute(data.fragments.delete().where(fragments.id.in_(ids)))
+        return [str(row.digest) for row in found]
+
+
+def _lay_groups(tx: Transaction, content_pk: str, groups: list[GroupSpec]) -> None:
+    """Write the groups of a content. Raises RefusedError when a fragment taken from elsewhere is gone."""
+    for ordinal, group in enumerate(groups):
+        group_id = tx.insert(
+            data.column_groups, content_pk=content_pk, ordinal=ordinal, columns=group.columns, rope=group.rope
+        )
+        wanted = {fragment.digest: fragment for fragment in group.fragments}
+        known: dict[str, str] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = list(wanted)[start : start + _AT_ONCE]
+            # Locked: the collector must not strike what this content is about to need.
+            query = sa.select(data.fragments).where(data.fragments.c.digest.in_(part)).order_by(data.fragments.c.digest)
+            rows = tx.connection.execute(query.with_for_update(key_share=True)).all()
+            known |= {row.digest: str(row.id) for row in rows}
+            freed = [row.id for row in rows if row.released_at is not None]
+            if freed:
+                tx.update(data.fragments, data.fragments.c.id.in_(freed), released_at=None)
+        for fragment in wanted.values():
+            if fragment.digest not in known:
+                if not fragment.written:
+                    raise RefusedError(
+                        f"fragment {fragment.digest[:12]}… was collected as garbage meanwhile", mend="try again"
+                    )
+                known[fragment.digest] = tx.insert(
+                    data.fragments, digest=fragment.digest, rows=fragment.rows, bytes=fragment.bytes
+                )
+            tx.insert(data.group_fragments, group_id=group_id, fragment_id=known[fragment.digest])
+
+
+def _forget_groups(tx: Transaction, content_pk: str) -> None:
+    """Take away where a content's rows lay; a fragment that no other content needs is released from now on."""
+    groups, used, fragments = data.column_groups, data.group_fragments.c, data.fragments.c
+    mine = sa.select(groups.c.id).where(groups.c.content_pk == content_pk)
+    touched = sa.select(used.fragment_id).where(used.group_id.in_(mine))
+    others = sa.exists().where(used.fragment_id == fragments.id, used.group_id.not_in(mine))
+    tx.update(data.fragments, fragments.id.in_(touched) & ~others, released_at=tx.recorded_at)
+    tx.connection.execute(data.group_fragments.delete().where(used.group_id.in_(mine)))
+    tx.connection.execute(groups.delete().where(groups.c.content_pk == content_pk))
 
 
 class SetPolicy(Command, frozen=True, kw_only=True):

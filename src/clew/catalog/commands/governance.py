@@ -1,6 +1,9 @@
 """Commands about names, and about the workspace itself."""
 
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import msgspec
 
 from clew.catalog.command import Command, Id, Row, Transaction
 from clew.catalog.tables import data, governance, models
@@ -70,4 +73,48 @@ def check_alias(alias: str) -> None:
         raise UsageError(
             f"{alias!r} can't be an alias",
             mend="use up to 100 letters, digits, - and _, beginning with a letter; 'latest' is taken",
+        )
+
+
+class TakeLease(Command, frozen=True, kw_only=True):
+    """Say that a process is writing what no version names yet: garbage collection leaves alone what came since."""
+
+    holder: str
+    kind: Literal["write"] = "write"
+    target: str
+    seconds: Annotated[int, msgspec.Meta(gt=0, le=7 * 86_400)]
+
+    def apply(self, tx: Transaction) -> str:
+        """Give the lease's id."""
+        return tx.insert(
+            governance.leases,
+            holder=self.holder,
+            kind=self.kind,
+            target=self.target,
+            expires_at=tx.recorded_at + timedelta(seconds=self.seconds),
+        )
+
+
+class RenewLease(Command, frozen=True, kw_only=True):
+    """Prolong a lease, counted from now."""
+
+    lease_id: Id
+    seconds: Annotated[int, msgspec.Meta(gt=0, le=7 * 86_400)]
+
+    def apply(self, tx: Transaction) -> bool:
+        """Give whether it was still there."""
+        until = tx.recorded_at + timedelta(seconds=self.seconds)
+        return tx.update(governance.leases, governance.leases.c.id == self.lease_id, expires_at=until) > 0
+
+
+class EndLease(Command, frozen=True, kw_only=True):
+    """Give a lease back; those that ran out go with it."""
+
+    lease_id: Id
+
+    def apply(self, tx: Transaction) -> None:
+        """Take the lease away."""
+        table = governance.leases
+        tx.connection.execute(
+            table.delete().where((table.c.id == self.lease_id) | (table.c.expires_at < tx.recorded_at))
         )

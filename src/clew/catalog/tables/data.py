@@ -24,7 +24,10 @@ contents = sa.Table(
     text("kind"),
     number("rows", nullable=True),
     document("schema", nullable=True),
+    document("column_ids", nullable=True),
     digest("manifest", nullable=True),
+    digest("listing", nullable=True),
+    digest("profile", nullable=True),
     state("live", "erased", "expired"),
     ref("superseded_by_id", "contents", nullable=True),
     sa.Column("erased_rows", sa.BigInteger, nullable=False, server_default="0"),
@@ -49,6 +52,8 @@ fragments = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False, unique=True, info={"object": True}),
     number("rows"),
     number("bytes"),
+    # When the last rope that ran through it went elsewhere: from then on its grace period runs.
+    moment("released_at", nullable=True),
     moment("recorded_at"),
 )
 
@@ -69,6 +74,7 @@ snapshots = sa.Table(
     ref("parent_id", "snapshots", nullable=True),
     number("new_bytes"),
     text("message", nullable=True),
+    document("changes", nullable=True),
     state("live", "erased", "expired"),
     moment("occurred_at"),
     moment("recorded_at"),
@@ -86,6 +92,8 @@ sources = sa.Table(
     number("bytes", nullable=True),
     number("modified_ns", nullable=True),
     sa.Column("sha256", sa.String(64)),
+    # What tells an unchanged file without reading it: inode, times, size; null when it was modified just before.
+    text("stamp", nullable=True),
     moment("recorded_at"),
 )
 

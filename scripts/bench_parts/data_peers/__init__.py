@@ -1,0 +1,1 @@
+"""What `scripts/bench data` is made of: the tables, the peers, and one module for each part of the measurement."""

@@ -1,0 +1,311 @@
+"""The table of a snapshot on its way in: read with the right types, checked, stored at the price of what changed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+from clew.catalog.commands import FragmentSpec, GroupSpec, RecordContractCheck, SourceSpec
+from clew.catalog.tables import data
+from clew.data import _changes, _fragments, _store, contracts, policies, readers, rope
+from clew.data._gather import Group, Table
+from clew.data._logical import type_name
+from clew.data._source import Mapped, Source
+from clew.data.contract import Contract
+from clew.data.contracts import Checked
+from clew.data.identity import TableIdentity
+from clew.data.privacy import Policy
+from clew.data.profile import Profile, by_column, counted, encode, frozen
+from clew.data.snapshot import Snapshot
+from clew.errors import DataError, RefusedError, UsageError
+from clew.workspace import Workspace
+
+_TAKEN: Final = 131_072
+
+Report = Callable[[str, int, int | None], None]
+
+
+@dataclass
+class TablePart:
+    """A table that was read once and passed all checks. Use it as a context manager: it holds files.
+
+    `is_newest` where the previous version has these very rows; `is_known` where some version has.
+    """
+
+    source: Source
+    scanned: _store.Scanned
+    check: Checked | None
+    name: str
+    is_newest: bool
+    is_known: bool
+    schema_body: bytes
+
+    @property
+    def identity(self) -> TableIdentity:
+        """What the table says."""
+        return self.scanned.identity
+
+    @property
+    def specs(self) -> list[SourceSpec]:
+        """Where the rows come from; each file's stamp says which of how many it is."""
+        specs = self.source.specs
+        if len(specs) == 1:
+            return specs
+        places = [f"{i}/{len(specs)}" for i in range(len(specs))]
+        return [
+            one if one.stamp is None else msgspec.structs.replace(one, stamp=f"{place}:{one.stamp.partition(':')[2]}")
+            for place, one in zip(places, specs, strict=True)
+        ]
+
+    def __enter__(self) -> "TablePart":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.scanned.hashes.close()
+
+
+@dataclass
+class StoredPart:
+    """What the catalog is told of a table, and how many bytes are new."""
+
+    fields: dict[str, Any]
+    new_bytes: int = 0
+
+
+def read(
+    workspace: Workspace,
+    name: str,
+    given: Any,
+    previous: Snapshot | None,
+    *,
+    key: Sequence[str],
+    subject: str | None,
+    contract: Contract | None,
+    accept_schema: bool,
+    report: Report | None,
+) -> TablePart:
+    """Read a table, and hold it against policies and contract. Nothing is written. Raises as `add`."""
+    declared = policies.declared(workspace, name)
+    types, hints = _types(workspace, name, previous, contract, declared, accept_schema=accept_schema)
+    source = readers.open_source(given, types, hints, workspace.temporary())
+    if previous is not None and not accept_schema:
+        _same_schema(name, previous, source.schema, declared)
+    if len(source.schema) == 0 and source.rows:
+        raise DataError(f"{name}: {source.rows} rows without a column", mend="add at least one column")
+    policies.refuse_blocked(name, source.schema.names(), declared)
+    if any(policy.action in ("drop", "pseudonym") for policy in declared.values()):
+        source = Mapped(source, policies.applied(workspace, declared))
+    for column in (*key, *([subject] if subject else [])):
+        if column not in source.schema:
+            raise UsageError(f"{name} has no column {column!r}; it has: {', '.join(source.schema)}")
+    schema_body = _fragments.schema_body(pl.DataFrame(schema=source.schema))
+    before = None if previous is None or previous.kind == "files" else previous.empty().schema
+    hashed = _store.shared_columns(source.schema, before)
+    scanned = _store.scan(source, hashed, workspace.temporary(), report or _store.silent)
+    try:
+        is_newest = previous is not None and _has_table(previous, scanned.identity)
+        if not is_newest:
+            # What the newest version holds already came in by these rules.
+            policies.enforce(name, source, declared)
+        check = None
+        if contract is not None or not is_newest or _unchecked(workspace, name, previous):
+            check = contracts.check_before_add(workspace, name, source, contract)
+        known = is_newest or _is_known(workspace, scanned.identity)
+        return TablePart(source, scanned, check, name, is_newest, known, schema_body)
+    except BaseException:
+        scanned.hashes.close()
+        raise
+
+
+def _has_table(snapshot: Snapshot, identity: TableIdentity) -> bool:
+    if snapshot.kind == "table":
+        return snapshot.content_id == identity.id
+    said = [[column.name, column.type] for column in identity.columns]
+    ids = [column.id for column in identity.columns]
+    return snapshot.rows == identity.rows and snapshot.schema == said and snapshot.column_ids == ids
+
+
+def _is_known(workspace: Workspace, identity: TableIdentity) -> bool:
+    contents = data.contents.c
+    query = sa.select(contents.id).where(contents.content_id == identity.id, contents.state == "live")
+    return workspace.catalog.first(query) is not None
+
+
+def _unchecked(workspace: Workspace, name: str, previous: Snapshot | None) -> bool:
+    """Whether the dataset's contract hasn't passed the newest version yet."""
+    return previous is None or not contracts.has_passed(workspace, name, previous.content_pk)
+
+
+def store(
+    workspace: Workspace, part: TablePart, previous: Snapshot | None, key: Sequence[str], report: Report | None
+) -> StoredPart:
+    """Write what is new of a table; give what the catalog is told of it. `key` is the columns that identify a row."""
+    identity = part.identity
+    fields: dict[str, Any] = {
+        "rows": identity.rows,
+        "schema": [[column.name, column.type] for column in identity.columns],
+        "column_ids": [column.id for column in identity.columns],
+    }
+    if part.is_newest and previous is not None:
+        # The same rows with other files beside them: the groups as they are.
+        specs, new_bytes = put_groups(workspace, previous.groups(), [])
+        return StoredPart(fields | {"manifest": previous.manifest, "groups": specs}, new_bytes)
+    if part.is_known:
+        return StoredPart(fields)
+    objects = workspace.objects
+    before = None
+    if previous is not None and previous.kind != "files":
+        schema = previous.empty().schema
+        ids = dict(zip(schema, previous.column_ids or (), strict=False))
+        before = _store.Before(previous.groups(), schema, previous.rows or 0, ids)
+    with _store.Storage(objects, workspace.temporary(), part.source, report or _store.silent) as storage:
+        stored = storage.store(part.scanned, before)
+        manifest = objects.put(part.schema_body)
+        specs, rope_bytes = put_groups(workspace, stored.groups, stored.written)
+        profile, changes = _described(storage, part.source, stored, previous, key)
+        told = workspace.objects.put(encode(profile))
+        new_bytes = stored.new_bytes + rope_bytes + sum(info.size for info in (manifest, told) if info.created)
+    fields |= {"manifest": manifest.digest, "groups": specs, "profile": told.digest}
+    if changes is not None and previous is not None:
+        fields["changes"] = {"from": previous.content_id, **changes}
+    return StoredPart(fields, new_bytes)
+
+
+def _described(
+    storage: _store.Storage,
+    source: Source,
+    stored: _store.Stored,
+    previous: Snapshot | None,
+    key: Sequence[str],
+) -> tuple[Profile, dict[str, Any] | None]:
+    """The profile of a table, counted by its changed rows where most are known; and what changed."""
+    known = None if previous is None else previous.column_profiles()
+    sample = next((batch for _, batch in source.batches()), pl.DataFrame(schema=source.schema))
+    empty = frozen(sample, known)
+    if stored.found is None or stored.before is None or known is None:
+        return counted(empty, (batch for _, batch in source.batches())), None
+    found, old = stored.found, stored.before
+    removed = _changes.removed_rows(found, old.height)
+    names = [name for name in stored.kept if name in known.columns]
+    part = Profile(0, by_column(empty.columns, names))
+    gone = counted(part, _taken(old.narrowed(names), removed))
+    came = counted(part, storage.unmatched(names, found))
+    rest = Profile(0, {name: one for name, one in empty.columns.items() if name not in names})
+    others = counted(rest, (batch.select(list(rest.columns)) for _, batch in source.batches()) if rest.columns else ())
+    columns = known.plus(gone, -1).plus(came).columns | others.columns
+    profile = Profile(len(found), by_column(columns, source.schema))
+    keys = key if set(key) <= set(stored.kept) else ()
+    return profile, _changes.counts(found, old, removed, storage.unmatched(keys, found) if keys else (), keys)
+
+
+def _taken(table: Table, rows: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[pl.DataFrame]:
+    for start in range(0, len(rows), _TAKEN):
+        yield table.take(rows[start : start + _TAKEN])
+
+
+def put_groups(
+    workspace: Workspace, groups: Sequence[Group], written: Sequence[_fragments.Written]
+) -> tuple[list[GroupSpec], int]:
+    """Store the ropes of groups; give the groups as a command says them, and the bytes that are new."""
+    sizes = {one.fragment.digest: one.bytes for one in written}
+    others = {one.digest for group in groups for one in group.rope.fragments} - sizes.keys()
+    known = _known_bytes(workspace, sorted(others))
+    specs, new = [], 0
+    for group in groups:
+        info = workspace.objects.put(rope.encode(group.rope))
+        new += info.size if info.created else 0
+        fragments = [
+            FragmentSpec(one.digest, one.rows, sizes.get(one.digest, known.get(one.digest, 0)), one.digest in sizes)
+            for one in group.rope.fragments
+        ]
+        specs.append(GroupSpec(list(group.columns), info.digest, fragments))
+    return specs, new
+
+
+def _known_bytes(workspace: Workspace, digests: Sequence[str]) -> dict[str, int]:
+    table = data.fragments.c
+    found: dict[str, int] = {}
+    for start in range(0, len(digests), 500):
+        query = sa.select(table.digest, table.bytes).where(table.digest.in_(digests[start : start + 500]))
+        found |= {row.digest: int(row.bytes) for row in workspace.catalog.rows(query)}
+    return found
+
+
+def finish(workspace: Workspace, part: TablePart, snapshot: Snapshot) -> None:
+    """Record what the contract found in the new version."""
+    if part.check is None:
+        return
+    workspace.catalog.execute(
+        RecordContractCheck(
+            contract_id=contracts.record(workspace, part.name, part.check.contract),
+            content_pk=snapshot.content_pk,
+            passed=True,
+            results=part.check.results,
+        )
+    )
+
+
+def _types(
+    workspace: Workspace,
+    name: str,
+    previous: Snapshot | None,
+    contract: Contract | None,
+    declared: Mapping[str, Policy],
+    *,
+    accept_schema: bool,
+) -> tuple[readers.Schema, readers.Schema]:
+    """What text must be read as, and what it is read as where that fits.
+
+    The previous snapshot's types go before the contract's. When another schema is accepted they only hold where all
+    values fit, and not at all for text without one value: an empty column told nothing.
+    """
+    contract = contract or contracts.newest(workspace, name)
+    types: readers.Schema = {} if contract is None else contracts.types_of(contract)
+    hints: readers.Schema = {}
+    if previous is not None:
+        before = dict(previous.empty().schema)
+        if accept_schema:
+            empty = _without_value(previous, [column for column, dtype in before.items() if dtype == pl.String])
+            hints = {column: dtype for column, dtype in before.items() if column not in empty}
+        else:
+            types |= before
+    # A pseudonym is made of the text as it stands, the first time and every time.
+    texts: readers.Schema = {
+        column: pl.String() for column, policy in declared.items() if policy.action in ("pseudonym", "drop")
+    }
+    return types | texts, hints
+
+
+def _without_value(previous: Snapshot, columns: list[str]) -> set[str]:
+    if not columns:
+        return set()
+    found = previous.scan().select(pl.col(columns).is_not_null().any()).collect()
+    return {column for column in columns if not found[column].item()}
+
+
+def _same_schema(name: str, previous: Snapshot, new: pl.Schema, declared: Mapping[str, Policy]) -> None:
+    """Refuse vanished and retyped columns; what a policy drops or turns into pseudonyms is meant to change."""
+    old = previous.empty().schema
+    action = {column: policy.action for column, policy in declared.items()}
+    vanished = [column for column in old if column not in new and action.get(column) != "drop"]
+    changed = [
+        f"{column}: {old[column]} → {new[column]}"
+        for column in old
+        if column in new
+        and action.get(column) not in ("drop", "pseudonym")
+        and type_name(old[column], column) != type_name(new[column], column)
+    ]
+    if vanished or changed:
+        parts = []
+        if vanished:
+            parts.append(f"columns vanished: {', '.join(vanished)}")
+        if changed:
+            parts.append(f"types changed: {', '.join(changed)}")
+        raise RefusedError(
+            f"{name} has another schema than {previous.reference}: {'; '.join(parts)}",
+            mend="correct the source, or add it with --accept-schema if this is meant",
+        )
