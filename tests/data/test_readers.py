@@ -3,10 +3,14 @@ import datetime as dt
 import gzip
 import io
 import os
+import subprocess
+import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -19,7 +23,7 @@ from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 
 from clew.data.identity import table_id
-from clew.data.readers import load
+from clew.data.readers import load, open_source
 from clew.errors import DataError, NotFoundError, UsageError
 
 
@@ -291,6 +295,146 @@ def test_json_keeps_types_and_names_odd_values(tmp_path: Path) -> None:
     nested = load(written(tmp_path, "t.jsonl", '{"a":{"x":[1,2]}}\n{"a":{"y":"z"}}\n')).frame
     assert nested["a"].to_list() == [{"x": [1, 2], "y": None}, {"x": None, "y": "z"}]
     assert load(written(tmp_path, "t.jsonl", '{"a":"12"}\n')).frame.schema == {"a": pl.String}
+
+
+# --- hostile files ------------------------------------------------------------------------------------------------
+
+
+def many_columns(folder: Path, ending: str, columns: int) -> Path:
+    path = folder / f"wide.{ending}"
+    names = [f"c{i}" for i in range(columns)]
+    if ending == "csv":
+        path.write_text(",".join(names) + "\n" + ",".join("1" * columns) + "\n")
+    elif ending == "csv.gz":
+        path.write_bytes(gzip.compress((",".join(names) + "\n" + ",".join("1" * columns) + "\n").encode(), 1))
+    elif ending == "jsonl":
+        path.write_text("{" + ",".join(f'"{name}":1' for name in names) + "}\n")
+    else:
+        table = pa.table([pa.array([1], pa.int8())] * columns, names=names)
+        if ending == "arrow":
+            with pa.ipc.new_file(path, table.schema) as writer:
+                writer.write_table(table)
+        else:
+            pq.write_table(table, path, write_statistics=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "columns"),
+    [("csv", 1_000_000), ("csv.gz", 1_000_000), ("jsonl", 1_000_000), ("arrow", 100_000), ("parquet", 20_001)],
+)
+def test_too_many_columns_are_refused_at_once(tmp_path: Path, ending: str, columns: int) -> None:
+    path = many_columns(tmp_path, ending, columns)
+    began = time.process_time()
+    refused(path, f"has {columns:,} columns, and the limit is 20,000")
+    assert time.process_time() - began < 2  # a second, with room for a busy machine
+
+
+def test_json_whose_lines_add_up_to_too_many_columns(tmp_path: Path) -> None:
+    refused(written(tmp_path, "t.jsonl", "".join(f'{{"k{i}":1}}\n' for i in range(20_001))), "has 20,001 columns")
+
+
+def test_a_list_of_columns_that_goes_beyond_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clew.data._parquet_files._THRIFT_LIMIT", 50)
+    refused(many_columns(tmp_path, "parquet", 60), "has far more columns, and the limit is 20,000")
+
+
+def test_a_header_without_an_end(tmp_path: Path) -> None:
+    for body in ('a,"' + "x" * (17 << 20), "x" * (17 << 20), 'a,"' + "x\n" * (9 << 20)):
+        refused(written(tmp_path, "t.csv", body), "16 MB")
+
+
+def test_a_small_parquet_that_claims_much_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    rows = 20_000_000
+    constant = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int8)), pa.array(["x" * 10]))
+    pq.write_table(pa.table({f"c{i}": constant for i in range(5)}), path, row_group_size=rows)
+    assert path.stat().st_size < 20_000
+    refused(path, "claims 20,000,000 rows", "1.6 GB in memory")
+    # A footer edited by hand: the number of rows of the file, and of its row group.
+    pq.write_table(pa.table({"a": [7] * 77}), path, compression="none")
+    body = path.read_bytes()
+    length = int.from_bytes(body[-8:-4], "little")
+    footer, huge = body[-8 - length : -8], varint(1 << 34)
+    assert footer.count(varint(77)) >= 2
+    for edited in (footer.replace(varint(77), huge), footer.replace(varint(77), huge, 1)):
+        path.write_bytes(body[: -8 - length] + edited + len(edited).to_bytes(4, "little") + b"PAR1")
+        with pytest.raises(DataError):
+            load(path)
+
+
+def varint(number: int) -> bytes:
+    """A whole number as Thrift's compact protocol writes it."""
+    number *= 2
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def test_a_small_arrow_file_that_claims_much(tmp_path: Path) -> None:
+    table = pa.table({"a": np.zeros(70_000_000, dtype=np.int8), "b": pa.nulls(70_000_000)})
+    table = table.append_column("c", table["a"])
+    for name in "defghijklmnopqrst":
+        table = table.append_column(name, table["a"])
+    with pa.ipc.new_file(
+        tmp_path / "t.arrow", table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as file:
+        file.write_table(table)
+    refused(tmp_path / "t.arrow", "claims 70,000,000 rows")
+
+
+def test_files_of_one_table_must_have_one_schema(tmp_path: Path) -> None:
+    frames = [pl.DataFrame({"a": [1], "b": ["x"]}), pl.DataFrame({"a": [2], "b": ["y"]})]
+    others = [frames[0].cast({"a": pl.Int32}), frames[0].select("a"), frames[0].select("b", "a")]
+    for ending in ("parquet", "arrow", "csv"):
+        paths = [tmp_path / f"{i}.{ending}" for i in range(3)]
+
+        def write(frame: pl.DataFrame, path: Path, ending: str = ending) -> None:
+            {"parquet": frame.write_parquet, "arrow": frame.write_ipc, "csv": frame.write_csv}[ending](path)
+
+        write(frames[0], paths[0])
+        write(frames[1], paths[1])
+        source = open_source(paths[:2], {}, {}, tmp_path)
+        assert pl.concat(batch for _, batch in source.batches()).rows() == [(1, "x"), (2, "y")]
+        assert [spec.uri for spec in source.specs] == [str(path) for path in paths[:2]]
+        for other in others[1:] if ending == "csv" else others:
+            write(other, paths[2])
+            with pytest.raises(DataError, match=f"2.{ending} has other columns or types than .*0.{ending}"):
+                open_source(paths, {}, {}, tmp_path)
+    with pytest.raises(NotFoundError):
+        open_source([tmp_path / "0.csv", tmp_path / "gone.csv"], {}, {}, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom nothing is readable to")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from clew.data import readers
+from clew.errors import DataError
+import pyarrow.parquet, polars
+paths = sorted(Path(sys.argv[1]).iterdir())
+os.seteuid(65534)
+for path in paths:
+    try:
+        readers.open_source([path], {}, {}, Path("/tmp"))
+    except DataError as error:
+        print(error.message)
+"""
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "t.parquet")
+    pl.DataFrame({"a": [1]}).write_ipc(tmp_path / "t.arrow")
+    written(tmp_path, "t.csv", "a\n1\n")
+    written(tmp_path, "t.jsonl", '{"a":1}\n')
+    for path in tmp_path.iterdir():
+        path.chmod(0)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 4
+    assert all("ermission" in line for line in said), said
 
 
 # --- types that reading would change ------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from clew.cli._shared import Json, OccurredAt, emit, parse_moment, progress, session, short, table
+from clew.cli._shared import Json, OccurredAt, emit, opened, parse_moment, progress, short, table
 
 if TYPE_CHECKING:
     from clew.catalog.commands.data import PolicyAction
     from clew.data import Contract, Query
+    from clew.data._exports import Format
     from clew.data._paths import Kind
 
 app = typer.Typer(help="Datasets and their snapshots.", no_args_is_help=True, rich_markup_mode=None)
@@ -42,12 +43,15 @@ def add(
 
     if kind not in (None, "table", "files"):
         raise UsageError(f"{kind!r} is no kind of source", mend="--as table, or --as files")
+    given = _query(source, query, connection)
+    if given is None and files is None:
+        raise typer.BadParameter("name a file, a pattern, a folder, or --query and --connection", param_hint="SOURCE")
     wanted = None if contract is None else read_contract(contract)
-    with session() as workspace, progress() as report:
+    with opened() as workspace, progress() as report:
         added = add_snapshot(
             workspace,
             name,
-            _query(source, query, connection),
+            given,
             files_in=files,
             kind=cast("Kind | None", kind),
             report=report,
@@ -100,7 +104,7 @@ def list_(as_json: Json = False) -> None:
     """All datasets with their newest version."""
     from clew.data.listing import datasets
 
-    with session() as workspace:
+    with opened() as workspace:
         found = datasets(workspace)
     columns = ("dataset", "version", "kind", "rows", "id", "occurred_at")
     emit(found, as_json, lambda: table(found, columns, empty="no dataset yet: clew data add NAME FILE"))
@@ -112,7 +116,7 @@ def show(reference: Reference, as_json: Json = False) -> None:
     from clew.data import find
     from clew.data.listing import sources
 
-    with session() as workspace:
+    with opened() as workspace:
         found = find(workspace, reference)
         value: dict[str, Any] = {
             "dataset": found.dataset,
@@ -142,7 +146,7 @@ def diff(first: Reference, second: Reference, as_json: Json = False) -> None:
     from clew.data import diff as compare
     from clew.data import find
 
-    with session() as workspace:
+    with opened() as workspace:
         value = compare(find(workspace, first), find(workspace, second))
     emit(value, as_json, lambda: _told(value))
 
@@ -182,7 +186,7 @@ def gc(
 
     from clew.data._gc import collect
 
-    with session() as workspace:
+    with opened() as workspace:
         found = collect(workspace, grace=timedelta(hours=grace_hours), dry_run=dry_run)
     said = "would remove" if dry_run else "removed"
     words = (
@@ -197,7 +201,7 @@ def compact(reference: Reference, as_json: Json = False) -> None:
     from clew.data import find
     from clew.data._compact import compact as lay_together
 
-    with session() as workspace, progress() as report:
+    with opened() as workspace, progress() as report:
         found = find(workspace, reference)
         written = lay_together(workspace, found, force=True, report=report)
     emit({"reference": found.reference, "bytes": written}, as_json, lambda: f"{found.reference}: {written:,} bytes")
@@ -209,7 +213,7 @@ def checkout(reference: Reference, dest: Path, as_json: Json = False) -> None:
     from clew.data import checkout as write
     from clew.data import find
 
-    with session() as workspace:
+    with opened() as workspace:
         written = [str(path) for path in write(find(workspace, reference), dest)]
     emit({"reference": reference, "files": written}, as_json, lambda: f"wrote {len(written)} file(s) to {dest}")
 
@@ -221,7 +225,7 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
     from clew.data import verify as check
     from clew.errors import IntegrityError
 
-    with session() as workspace:
+    with opened() as workspace:
         verdicts = check([find(workspace, reference)] if reference else all_of(workspace))
     bad = [one for one in verdicts if one.fault]
     value = [{"reference": one.reference, "id": one.content_id, "fault": one.fault} for one in verdicts]
@@ -241,7 +245,7 @@ def used_by(reference: Reference, as_json: Json = False) -> None:
     from clew.data import find
     from clew.data.listing import used_by as users
 
-    with session() as workspace:
+    with opened() as workspace:
         found = users(find(workspace, reference))
     words = [f"run {one['run']} ({one['name']}, {one['state']})" for one in found["runs"]]
     words += [f"model {one['model']} ({one['state']})" for one in found["models"]]
@@ -260,7 +264,7 @@ def policy(
     from clew.data import policies
     from clew.errors import NotFoundError, UsageError
 
-    with session() as workspace:
+    with opened() as workspace:
         if column is not None:
             if action not in ("block", "allow", "drop", "pseudonym"):
                 raise UsageError(f"{action!r} is no policy", mend="block, allow, drop or pseudonym")
@@ -270,3 +274,18 @@ def policy(
         declared = policies.declared(workspace, name)
     found = [{"column": one, "action": held.action, "reason": held.reason} for one, held in declared.items()]
     emit(found, as_json, lambda: table(found, ("column", "action", "reason"), empty=f"{name} has no policy"))
+
+
+@app.command()
+def export(
+    reference: Reference,
+    dest: Annotated[Path, typer.Argument(help="A folder that isn't there yet, or a new .parquet file.")],
+    format_: Annotated[str, typer.Option("--format", help="parquet or delta")] = "parquet",
+    as_json: Json = False,
+) -> None:
+    """Write a table for other tools: Parquet in parts of bounded size, or a Delta table."""
+    from clew.data import find
+
+    with opened() as workspace:
+        written = [str(path) for path in find(workspace, reference).export(dest, cast("Format", format_))]
+    emit({"reference": reference, "files": written}, as_json, lambda: f"wrote {len(written)} file(s) to {dest}")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from clew.data._add import Added, add
     from clew.data._checkout import checkout
     from clew.data._diff import diff
+    from clew.data._query import Query
     from clew.data._verify import Verdict, verify
     from clew.data.contract import Contract
     from clew.data.snapshot import Snapshot, all_of, by_id, find
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Added",
     "Contract",
+    "Query",
     "Snapshot",
     "Verdict",
     "add",
@@ -31,6 +33,7 @@ __getattr__ = lazy(
     {
         "Added": "clew.data._add",
         "Contract": "clew.data.contract",
+        "Query": "clew.data._query",
         "Snapshot": "clew.data.snapshot",
         "Verdict": "clew.data._verify",
         "add": "clew.data._add",

@@ -101,7 +101,7 @@ def add(
 
         part = _add_table.read(
             workspace, name, table, previous, key=key, subject=subject, contract=contract,
-            accept_schema=accept_schema, report=report,
+            accept_schema=accept_schema, with_files=folder is not None, report=report,
         )  # fmt: skip
     with ExitStack() as open_:
         if part is not None:
@@ -227,7 +227,9 @@ def _record(
         if added.changed:
             from clew.data._compact import compact
 
-            added = replace(added, compacted_bytes=compact(workspace, added.snapshot, report=report))
+            added = replace(
+                added, compacted_bytes=compact(workspace, added.snapshot, groups=stored.groups, report=report)
+            )
     return added
 
 

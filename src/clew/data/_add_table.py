@@ -74,6 +74,7 @@ class StoredPart:
 
     fields: dict[str, Any]
     new_bytes: int = 0
+    groups: tuple[Group, ...] = ()
 
 
 def read(
@@ -86,9 +87,13 @@ def read(
     subject: str | None,
     contract: Contract | None,
     accept_schema: bool,
+    with_files: bool,
     report: Report | None,
 ) -> TablePart:
-    """Read a table, and hold it against policies and contract. Nothing is written. Raises as `add`."""
+    """Read a table, and hold it against policies and contract. Nothing is written. Raises as `add`.
+
+    A table `with_files` is a content of its own, even where the table alone is known.
+    """
     declared = policies.declared(workspace, name)
     types, hints = _types(workspace, name, previous, contract, declared, accept_schema=accept_schema)
     source = readers.open_source(given, types, hints, workspace.temporary())
@@ -114,7 +119,7 @@ def read(
         check = None
         if contract is not None or not is_newest or _unchecked(workspace, name, previous):
             check = contracts.check_before_add(workspace, name, source, contract)
-        known = is_newest or _is_known(workspace, scanned.identity)
+        known = is_newest or (not with_files and _is_known(workspace, scanned.identity))
         return TablePart(source, scanned, check, name, is_newest, known, schema_body)
     except BaseException:
         scanned.hashes.close()
@@ -172,7 +177,7 @@ def store(
     fields |= {"manifest": manifest.digest, "groups": specs, "profile": told.digest}
     if changes is not None and previous is not None:
         fields["changes"] = {"from": previous.content_id, **changes}
-    return StoredPart(fields, new_bytes)
+    return StoredPart(fields, new_bytes, tuple(stored.groups))
 
 
 def _described(

@@ -10,9 +10,9 @@ import polars as pl
 from clew.catalog.commands import ReplaceGroups
 from clew.data import _fragments, rope
 from clew.data._add_table import put_groups
+from clew.data._fray import SMALL_ROWS, is_frayed
 from clew.data._gather import Group, Table
 from clew.data._leases import lease
-from clew.data._store import MAX_GROUPS
 from clew.data.identity import IdentityBuilder
 from clew.data.rope import Rope
 from clew.data.snapshot import Snapshot
@@ -21,49 +21,27 @@ from clew.workspace import Workspace
 
 Flags = npt.NDArray[np.bool_]
 
-_SMALL_ROWS: Final = 131_072
-_MANY_SMALL: Final = 32
 _LONG_ROWS: Final = 65_536
-_FEW_FRAGMENTS: Final = 4
-_SHORT_EXTENTS: Final = 7
-_DEAD: Final = 1.5
-
-
-def is_frayed(groups: Sequence[Group]) -> bool:
-    """Whether reading these groups takes markedly longer than reading fresh fragments would.
-
-    That is when there are too many groups or small fragments, when extents over several fragments have become
-    shorter than seven rows on average, or when half as many rows again would be read in vain.
-    """
-    return len(groups) > MAX_GROUPS or any(_is_frayed(group.rope) for group in groups)
-
-
-def _is_frayed(one: Rope) -> bool:
-    if one.is_plain and sum(fragment.rows < _SMALL_ROWS for fragment in one.fragments) <= _MANY_SMALL:
-        return False
-    held = sum(fragment.rows for fragment in one.fragments)
-    return (
-        sum(fragment.rows < _SMALL_ROWS for fragment in one.fragments) > _MANY_SMALL
-        or (len(one.fragments) >= _FEW_FRAGMENTS and one.extents * _SHORT_EXTENTS > one.height)
-        or held > _DEAD * one.height + _SMALL_ROWS
-    )
 
 
 def compact(
     workspace: Workspace,
     snapshot: Snapshot,
     *,
+    groups: Sequence[Group] = (),
     force: bool = False,
     report: Callable[[str, int, int | None], None] | None = None,
 ) -> int:
     """Lay a snapshot's table together again if it is frayed (or `force`); give the bytes written.
+
+    `groups` are the snapshot's, where they are at hand.
 
     The content stays what it is, and so does every other version. Long stretches that lie well are left where they
     are. Raises IntegrityError when what was written doesn't read back as the content.
     """
     if snapshot.kind == "files" or not snapshot.rows:
         return 0
-    groups = snapshot.groups()
+    groups = groups or snapshot.groups()
     if not (force or is_frayed(groups)):
         return 0
     ropes = snapshot.ropes()
@@ -94,9 +72,7 @@ def _kept(one: Rope) -> Flags:
     return (one.rows >= _LONG_ROWS) & (used * 2 > held)[one.fragment]
 
 
-def _stretches(
-    one: Rope, kept: Flags, height: int
-) -> Iterator[tuple[int, int, bool]]:
+def _stretches(one: Rope, kept: Flags, height: int) -> Iterator[tuple[int, int, bool]]:
     """The rows from beginning to end, in stretches (start, rows, whether they stay)."""
     if not kept.any():
         yield 0, height, False
@@ -111,8 +87,8 @@ def _stretches(
 def _rows(
     table: Table, names: Sequence[str], start: int, rows: int, report: Callable[[str, int, int | None], None] | None
 ) -> Iterator[pl.DataFrame]:
-    for at in range(start, start + rows, _SMALL_ROWS):
-        count = min(_SMALL_ROWS, start + rows - at)
+    for at in range(start, start + rows, SMALL_ROWS):
+        count = min(SMALL_ROWS, start + rows - at)
         yield table.rows(at, count).select(names)
         if report is not None:
             report("compacting", at + count, table.height)

@@ -97,6 +97,10 @@ class Decoded:
         self._objects = objects
         self._frames: dict[tuple[str, tuple[str, ...]], pl.DataFrame] = {}
 
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._frames.clear()
+
     def frame(self, fragment: Fragment, columns: tuple[str, ...]) -> pl.DataFrame:
         """A fragment's rows in these columns."""
         key = (fragment.digest, columns)

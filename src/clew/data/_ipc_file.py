@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
 from clew.catalog.commands import SourceSpec
 from clew.data._exact import from_arrow, readable, refuse_unknown
-from clew.data._limits import refuse_claim, refuse_wide
-from clew.data._logical import logical_of_dtype
+from clew.data._limits import refuse_claim, refuse_wide, row_width
 from clew.data._source import Wanted
-
-_WIDTH_OF_TEXTS: Final = 16
 
 
 class IpcFile:
@@ -73,10 +69,4 @@ def refuse_absurd(path: Path) -> None:
     with readable(str(path)):
         schema = pl.scan_ipc(path, glob=False).collect_schema()
     refuse_wide(path, len(schema))
-    width = sum(_width(dtype) for dtype in schema.values())
-    refuse_claim(path, rows_of(path), width)
-
-
-def _width(dtype: pl.DataType) -> float:
-    kind = logical_of_dtype(dtype)
-    return {"fixed": kind.width, "bytes": _WIDTH_OF_TEXTS, "null": 0}.get(kind.kind, 0.125)
+    refuse_claim(path, rows_of(path), row_width(schema))

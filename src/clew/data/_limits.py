@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
+from clew.data._logical import logical_of_dtype
 from clew.errors import DataError
 
 MAX_COLUMNS: Final = 20_000
@@ -11,6 +14,7 @@ HEADER_BYTES: Final = 16 << 20
 
 _BOMB_BYTES: Final = 1 << 30
 _BOMB_RATIO: Final = 1_000
+_WIDTH_OF_TEXTS: Final = 16
 
 
 def refuse_wide(what: object, columns: int | None) -> None:
@@ -37,3 +41,9 @@ def refuse_claim(path: Path, rows: int, bytes_per_row: float, claimed: float = 0
             mend="check what wrote it; if it is right, add it as a lazy frame: polars.scan_…",
         )
     return int(claimed)
+
+
+def row_width(schema: pl.Schema) -> float:
+    """How many bytes a row takes in memory, at least."""
+    kinds = [logical_of_dtype(dtype, name) for name, dtype in schema.items()]
+    return sum({"fixed": kind.width, "bytes": _WIDTH_OF_TEXTS, "null": 0}.get(kind.kind, 0.125) for kind in kinds)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clew.catalog.commands import SourceSpec
-from clew.data._limits import refuse_claim, refuse_wide
+from clew.data._limits import refuse_claim, refuse_wide, row_width
 from clew.data._source import Wanted
 from clew.errors import DataError
 
@@ -63,7 +63,11 @@ def _difference(wanted: pl.Schema, frame: pl.DataFrame) -> str:
 
 def _cuts(path: Path) -> list[int]:
     """Where batches begin and end: at row groups, and within those that are very long."""
-    meta = pq.read_metadata(path)
+    try:
+        meta = pq.read_metadata(path)
+    except pa.ArrowNotImplementedError:  # integers of 128 bits
+        rows = _rows(path)
+        return [*range(0, rows, _BATCH_ROWS), rows]
     cuts = [0]
     held = 0
     for index in range(meta.num_row_groups):
@@ -82,6 +86,10 @@ def claimed_bytes(path: Path) -> int:
     try:
         with pq.ParquetFile(path, thrift_container_size_limit=_THRIFT_LIMIT) as file:
             meta = file.metadata
+    except pa.ArrowNotImplementedError:  # integers of 128 bits
+        schema = pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema()
+        refuse_wide(path, len(schema))
+        return refuse_claim(path, _rows(path), row_width(schema))
     except OSError as error:
         if "Exceeded size limit" in str(error):  # the list of columns, or of row groups
             refuse_wide(path, None)
@@ -97,3 +105,7 @@ def claimed_bytes(path: Path) -> int:
             for column, width in zip(columns, widths, strict=True)
         )
     return refuse_claim(path, meta.num_rows, sum(widths), claimed)
+
+
+def _rows(path: Path) -> int:
+    return int(pl.scan_parquet(path, glob=False, hive_partitioning=False).select(pl.len()).collect().item())

@@ -176,8 +176,11 @@ def _series(name: str, values: list[Any]) -> pl.Series:
         values = [None if value is None else bytes(value) for value in values]
     try:
         series = pl.Series(name, values, dtype=pl.Float64 if kinds == {int, float} else None, strict=False)
-        if len(kinds) > 1 or series.dtype.is_nested():
-            kept = series.to_list() == values
+        if kinds == {int, float}:
+            kept = all(type(value) is not int or float(value) == value for value in values)
+        elif len(kinds) > 1 or series.dtype.is_nested():
+            back = series.to_list()
+            kept = back == values or repr(back) == repr(values)  # which takes one NaN for another
         else:
             kept = series.dtype != pl.Object and series.null_count() == values.count(None)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):

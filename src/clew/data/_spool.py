@@ -3,6 +3,7 @@
 import io
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -172,7 +173,8 @@ class _Spool:
     def __init__(self, folder: Path) -> None:
         self._where = folder / "spool"
         with writing(self._where):
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the source
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by the finalizer
+        weakref.finalize(self, self._file.close)
         self._end = 0
         self.places: list[tuple[int, int, int]] = []
 

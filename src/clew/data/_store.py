@@ -12,6 +12,7 @@ import polars as pl
 from clew.data import _fragments, rope
 from clew.data._columns import replaced_columns, replaced_in_place
 from clew.data._fragments import Written
+from clew.data._fray import MAX_GROUPS, is_scattered
 from clew.data._gather import Decoded, Group, Table
 from clew.data._match import match_windows, row_hashes
 from clew.data._numbers_file import NumbersFile
@@ -23,7 +24,7 @@ from clew.objects import ObjectStore
 Report = Callable[[str, int, int | None], None]
 """Told what is being done, how many rows of it are, and how many there are in all, if that is known."""
 
-MAX_GROUPS: Final = 4
+_HELD_ROWS: Final = 524_288
 _WORTH_SHARING: Final = 0.1
 _DOUBTFUL: Final = 0.5
 _WINDOW: Final = 4 << 20
@@ -103,6 +104,7 @@ class Storage:
     def __init__(self, objects: ObjectStore, folder: Path, source: Source, report: Report = silent) -> None:
         self._objects, self._folder, self._source, self._report = objects, folder, source, report
         self._decoded = Decoded(objects)
+        self._missing: list[pl.DataFrame] | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> "Storage":
@@ -119,6 +121,7 @@ class Storage:
         stored = None if before is None else self._sharing(scanned, before)
         if stored is not None and self._proved(scanned, stored):
             return stored
+        self._decoded.clear()
         fresh = self._fresh()
         if not self._proved(scanned, fresh):
             self._refuse()
@@ -190,6 +193,13 @@ class Storage:
 
     def _laid(self, groups: list[Group], kept: Sequence[str], others: Sequence[str], found: NumbersFile) -> Stored:
         """Write the rows that weren't found, and whole the columns that are new; give all groups."""
+        fresh = rope.Fragment("", len(found) - _count(found))
+        if any(is_scattered(_rerouted(group.rope, [fresh] if fresh.rows else [], found)) for group in groups):
+            # The whole anew, and compact: it costs less than to share first and to lay together then.
+            self._decoded.clear()
+            stored = self._fresh()
+            stored.found, stored.kept = found, tuple(kept)
+            return stored
         written = _fragments.write(self._objects, self._folder, self.unmatched(kept, found))
         news = [one.fragment for one in written]
         laid = [Group(group.columns, _rerouted(group.rope, news, found)) for group in groups]
@@ -201,14 +211,25 @@ class Storage:
 
     def unmatched(self, columns: Sequence[str], found: NumbersFile) -> Iterator[pl.DataFrame]:
         """The rows that weren't found, of a source's batches."""
+        if self._missing is not None:
+            for frame in self._missing:
+                yield frame.select(columns)
+            return
+        held: list[pl.DataFrame] | None = [] if len(found) - _count(found) <= _HELD_ROWS else None
+        for start, batch in self._unmatched(found):
+            if held is not None:
+                held.append(batch)
+            yield batch.select(columns)
+            self._report("writing", start + batch.height, self._source.rows)
+        self._missing = held
 
+    def _unmatched(self, found: NumbersFile) -> Iterator[tuple[int, pl.DataFrame]]:
         def wanted(start: int, rows: int) -> bool:
             return bool((found.read(start, rows) < 0).any())
 
         for start, batch in self._source.batches(wanted):
             missing = found.read(start, batch.height) < 0
-            yield batch.select(columns).filter(pl.Series(missing))
-            self._report("writing", start + batch.height, self._source.rows)
+            yield start, batch.filter(pl.Series(missing))
 
     def _proved(self, scanned: Scanned, stored: Stored) -> bool:
         """Whether what was written gives the same identity when it is read back, in its order."""

@@ -1,7 +1,6 @@
 """Tables that come in batches: lazy frames, Arrow streams, datasets of pyarrow, iterators of frames."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from clew.catalog.commands import SourceSpec
 from clew.data._exact import from_arrow, from_pandas, readable, refuse_unknown
 from clew.data._source import Source
 from clew.data._spool import Types, gather
-from clew.errors import DataError, UsageError
+from clew.errors import UsageError
 
 _BATCH_VALUES: Final = 4 << 20
 _BATCH_ROWS: Final = 131_072
@@ -33,9 +32,8 @@ def open_stream(given: Any, types: Types, folder: Path) -> Source | None:
         return _arrow(reader.schema, reader, given, "stream", folder)
     if _is_dataset(given):
         return _arrow(given.schema, given.to_batches(batch_size=_rows_of(len(given.schema))), given, "dataset", folder)
-    if isinstance(given, Iterator):
-        return _iterator(given, types, folder)
-    if isinstance(given, list | tuple) and given and all(_is_frame(one) for one in given):
+    listed = isinstance(given, list | tuple) and bool(given) and all(_is_frame(one) for one in given)
+    if listed or isinstance(given, Iterator):
         return _iterator(iter(given), types, folder)
     return None
 
@@ -79,13 +77,7 @@ def _arrow(schema: pa.Schema, batches: Iterable[pa.RecordBatch], given: Any, kin
 
 def _iterator(given: Iterator[Any], types: Types, folder: Path) -> Source:
     specs = [SourceSpec(uri="memory:iterator", kind="stream")]
-    try:
-        first = next(given)
-    except StopIteration:
-        raise DataError("the iterator gave no batch", mend="give one at least, be it empty: it tells the columns") from (
-            None
-        )
-    return gather((_batch(one) for one in chain([first], given)), None, specs, folder, types=types)
+    return gather((_batch(one) for one in given), None, specs, folder, types=types)
 
 
 def _batch(given: Any) -> pl.DataFrame:

@@ -61,6 +61,7 @@ class IdentityBuilder:
         self._columns = [_ColumnBlocks(kind) for kind in self._types]
         self._rows = 0
         self._finished = False
+        self._passed: pa.Schema | pl.Schema = schema  # the schema that the last batch came with
 
     def update(self, batch: pa.RecordBatch | pa.Table | pl.DataFrame) -> None:
         """Add the rows of a batch.
@@ -105,6 +106,8 @@ class IdentityBuilder:
         )
 
     def _check(self, schema: pa.Schema | pl.Schema) -> None:
+        if isinstance(schema, pl.Schema) and schema == self._passed:
+            return
         names, types = _signature(schema)
         if names != self._names:
             raise DataError(
@@ -116,6 +119,7 @@ class IdentityBuilder:
                     f"column {name!r} is {got.name} in a batch and {wanted.name} in the table",
                     mend="cast the batch to the table's types",
                 )
+        self._passed = schema
 
 
 class _ColumnBlocks:

@@ -78,7 +78,7 @@ def decode(body: bytes) -> Profile:
 
 def frozen(sample: pl.DataFrame, before: Profile | None = None) -> Profile:
     """An empty profile: with the bins of the one before where a column's kind is the same, else by the sample."""
-    sample = sample.gather_every(max(1, sample.height // _SAMPLE_ROWS))
+    every = max(1, sample.height // _SAMPLE_ROWS)
     columns = {}
     for series in sample.iter_columns():
         kind = _kind(series.dtype)
@@ -86,11 +86,12 @@ def frozen(sample: pl.DataFrame, before: Profile | None = None) -> Profile:
         if known is not None and known.kind == kind and known.bins.size == len(known.counts):
             columns[series.name] = ColumnProfile(kind, known.edges, known.categories, [0] * len(known.counts))
             continue
+        thinned = series.gather_every(every)
         bins = Bins("categorical")
         if kind == "numeric":
-            bins = Bins.numeric(_numbers(series), BINS)
+            bins = Bins.numeric(_numbers(thinned), BINS)
         elif kind == "text":
-            texts = series.cast(pl.String).drop_nulls()
+            texts = thinned.cast(pl.String).drop_nulls()
             found = texts.alias("text").value_counts(sort=True, name="n").sort("n", "text", descending=[True, False])
             bins = Bins("categorical", categories=tuple(found["text"][:BINS]))
         columns[series.name] = ColumnProfile(kind, list(bins.edges), list(bins.categories), [0] * bins.size)

@@ -123,11 +123,14 @@ def join(ropes: Iterable[Rope]) -> Rope:
 
 def _without_unused(rope: Rope) -> Rope:
     """The rope over those fragments alone that it runs through, in the order in which it meets them."""
-    used, first, inverse = np.unique(rope.fragment, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
+    used = np.flatnonzero(np.bincount(rope.fragment, minlength=len(rope.fragments)))
+    first = np.full(len(rope.fragments), len(rope.fragment))
+    backwards = np.arange(len(rope.fragment) - 1, -1, -1)
+    first[rope.fragment[::-1]] = backwards  # the last to be written is the first extent of its fragment
+    order = used[np.argsort(first[used])]
+    rank = np.zeros(len(rope.fragments), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    return Rope(tuple(rope.fragments[used[i]] for i in order), rank[inverse].astype(np.int64), rope.start, rope.rows)
+    return Rope(tuple(rope.fragments[i] for i in order), rank[rope.fragment], rope.start, rope.rows)
 
 
 def encode(rope: Rope) -> bytes:

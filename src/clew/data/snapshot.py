@@ -1,6 +1,6 @@
 """A snapshot: one immutable version of a dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from clew.catalog.tables import data
 from clew.data import files as _files
-from clew.errors import DataError, IntegrityError, MissingDependencyError, NotFoundError, UsageError
+from clew.errors import IntegrityError, MissingDependencyError, NotFoundError, UsageError
 from clew.references import Versions
 from clew.workspace import Workspace
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from clew.data._batches import Batch
+    from clew.data._exports import Format
     from clew.data._gather import Group
     from clew.data.profile import Profile
 
@@ -121,6 +123,8 @@ class Snapshot:
         """The table without its rows: names and types."""
         import polars as pl
 
+        if self.kind == "files":
+            raise UsageError(f"{self.reference} is a folder of files, not a table", mend="use .files()")
         if self.manifest is None:
             raise IntegrityError(f"{self.reference} has no schema", mend="clew data verify")
         return pl.read_ipc(self.workspace.objects.get(self.manifest))
@@ -131,16 +135,67 @@ class Snapshot:
 
     def to_arrow(self) -> "pa.Table":
         """All rows as an Arrow table. Raises DataError for a type that Arrow doesn't have."""
-        import polars as pl
+        from clew.data import _handover
 
-        frame = self.collect()
-        wide = [name for name, dtype in frame.schema.items() if dtype in (pl.Int128, pl.UInt128)]
-        if wide:
-            raise DataError(
-                f"{self.reference}: Arrow has no integers of 128 bits, and these columns hold some: {', '.join(wide)}",
-                mend="use .collect() or .scan(), and cast them",
-            )
-        return frame.to_arrow()
+        _handover.refuse_wide_integers(self, self.empty().schema)
+        return self.collect().to_arrow()
+
+    def to_arrow_reader(self) -> "pa.RecordBatchReader":
+        """The rows as a stream of Arrow record batches, in bounded memory. Raises DataError as `to_arrow`."""
+        from clew.data import _handover
+
+        return _handover.arrow_reader(self)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_arrow_reader().__arrow_c_stream__(requested_schema)
+
+    def to_duckdb(self, connection: Any = None) -> Any:
+        """The rows as a relation of DuckDB, streamed whenever it is evaluated; on its default connection, if none.
+
+        Raises MissingDependencyError, DataError as `to_arrow`.
+        """
+        from clew.data import _handover
+
+        return _handover.duckdb_relation(self, connection)
+
+    def to_ray(self) -> Any:
+        """The rows as a dataset of Ray. Raises MissingDependencyError, DataError as `to_arrow`."""
+        from clew.data import _handover
+
+        return _handover.ray_dataset(self)
+
+    def batches(
+        self,
+        size: int,
+        *,
+        columns: Sequence[str] | None = None,
+        shuffle: int | None = None,
+        shard: tuple[int, int] = (0, 1),
+    ) -> "Iterator[Batch]":
+        """The rows as dicts of numpy arrays of `size` rows, in bounded memory; `clew.data._batches` tells the types.
+
+        `shuffle` is a seed, `shard` says which of how many shares, such as (rank, ranks). Raises UsageError; DataError
+        for nulls among numbers that float64 can't hold.
+        """
+        from clew.data import _batches
+
+        return _batches.batches(self, size, columns, shuffle, shard)
+
+    def to_torch(self, size: int, *, columns: Sequence[str] | None = None, shuffle: int | None = None) -> Any:
+        """An iterable dataset of torch, which gives batches of tensors, split between the workers of a DataLoader.
+
+        Give it to `DataLoader(…, batch_size=None, multiprocessing_context="spawn")`. Raises MissingDependencyError,
+        UsageError.
+        """
+        from clew.data import _handover
+
+        return _handover.torch_dataset(self, size, columns, shuffle)
+
+    def export(self, dest: Path, format_: "Format" = "parquet") -> list[Path]:
+        """Write the table for other tools, as Parquet or a Delta table; errors as `clew.data._exports.export`."""
+        from clew.data import _exports
+
+        return _exports.export(self, dest, format_)
 
     def to_pandas(self) -> "pd.DataFrame":
         """All rows as a pandas frame; needs pandas. Raises MissingDependencyError, DataError as `to_arrow`."""

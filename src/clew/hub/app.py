@@ -48,6 +48,11 @@ PAGES: Final = (
         "snapshot",
         lambda workspace, ask: queries.snapshot(workspace, _name(ask), _version(ask)),
     ),
+    Page(
+        "/datasets/{name}/{version}/changes",
+        "changes",
+        lambda workspace, ask: queries.changes(workspace, _name(ask), _version(ask), ask.query_params.get("since")),
+    ),
     Page("/runs", "runs", lambda workspace, ask: queries.runs(workspace, _run_query(ask))),
     Page("/runs/{id}", "run", lambda workspace, ask: queries.run(workspace, _id(ask))),
     Page("/models", "models", lambda workspace, _: queries.models(workspace)),

@@ -7,7 +7,6 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from clew.errors import UsageError
 from clew.objects.base import ObjectStore
 from clew.objects.cache import default_cache_folder
-from clew.objects.conditional import check_conditional_put
 from clew.objects.filesystem import refuse_network_filesystem
 from clew.objects.folder import FolderStore
 from clew.objects.memory import MemoryStore
@@ -55,6 +54,8 @@ def _open_folder(folder: Path) -> FolderStore:
     new = not (folder / "refs").is_dir()
     store = FolderStore(folder)
     if new:
+        from clew.objects.conditional import check_conditional_put
+
         check_conditional_put(store)
     return store
 
@@ -87,6 +88,8 @@ def _open_s3(parts: SplitResult, cache_folder: Path, credentials: "S3Credentials
     )
     service = (store.endpoint, parts.netloc, credentials)
     if service not in _proven:
+        from clew.objects.conditional import check_conditional_put
+
         check_conditional_put(store)
         _proven.add(service)
     return store

@@ -1,6 +1,6 @@
 """What the pages show, as JSON-able facts: the HTML page and its JSON twin are made from the same answer."""
 
-from clew.hub.queries.datasets import dataset, datasets, snapshot
+from clew.hub.queries.datasets import changes, dataset, datasets, snapshot
 from clew.hub.queries.endpoints import endpoint, endpoints
 from clew.hub.queries.models import model, model_version, models
 from clew.hub.queries.overview import overview
@@ -9,6 +9,7 @@ from clew.hub.queries.runs import RunQuery, run, runs
 
 __all__ = [
     "RunQuery",
+    "changes",
     "dataset",
     "datasets",
     "endpoint",

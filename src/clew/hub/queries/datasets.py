@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew.catalog.tables import data, governance
-from clew.data import listing
+from clew.data import diff, find, listing
 from clew.data.snapshot import VERSIONS, from_row
 from clew.errors import IntegrityError, NotFoundError
 from clew.thread import sourced
@@ -107,4 +107,20 @@ def snapshot(workspace: Workspace, name: str, version: int) -> Fact:
         "subject_column": found.subject_column,
         "neighbours": [int(one) for one in neighbours],
         "used_by": listing.used_by(found),
+    }
+
+
+def changes(workspace: Workspace, name: str, version: int, since: str | None) -> Fact:
+    """What changed in a version, since the one before it or another. Raises NotFoundError."""
+    new = find(workspace, f"{name}@{version}")
+    if since is None and version == 1:
+        raise NotFoundError(f"{new.reference} is the first version", mend="compare it with another: ?since=2")
+    old = find(workspace, f"{name}@{version - 1 if since is None else since}")
+    found = diff(old, new)
+    listed = found.get("files", found if "rows" not in found else {})
+    return {
+        "dataset": name,
+        **found,
+        "files": {what: listed[what][:MOST] for what in ("added", "removed", "changed") if what in listed},
+        "counts": {what: len(listed[what]) for what in ("added", "removed", "changed") if what in listed},
     }
