@@ -128,6 +128,14 @@ class Demo:
         title("5  Version 2, trained with 1996 too, rolled out on the traffic of 1997")
         added = self.add("house-sales", self.files.to_1996, "1996-12-31", "--key", "sale_id")
         say(f"the new dump has {added['rows']:,} rows and took {added['new_bytes']:,} new bytes")
+        changed = self.clew("data", "diff", "house-sales@1", "house-sales@2")
+        counts = ", ".join(f"{changed[what]:,} {what}" for what in ("added", "removed", "changed"))
+        say(f"rows by sale_id: {counts}")
+        for name, moved in list(changed["columns"].items())[:3]:
+            most = moved["bins"][0]
+            before, after = most["share"]
+            say(f"    {name} moved by {moved['distance']:.1%}, most at {most['bin']}: {before:.1%} → {after:.1%}")
+        self.summary["diff"] = {name: changed[name] for name in ("by", "added", "removed", "changed")}
         reference = self.register("1997-01-01")
         self.clew("rollout", "start", ENDPOINT, reference, "--occurred-at", "1997-01-01", *PLAN)
         replay.run("1997", self.traffic, date(1997, 1, 1), date(1997, 12, 31))

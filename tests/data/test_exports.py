@@ -3,6 +3,7 @@ import itertools
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any

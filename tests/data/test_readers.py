@@ -340,8 +340,9 @@ def test_a_list_of_columns_that_goes_beyond_counting(tmp_path: Path, monkeypatch
 
 
 def test_a_header_without_an_end(tmp_path: Path) -> None:
+    refused(written(tmp_path, "t.csv", "x," * (9 << 20)), "its header goes on for more than 16 MB")
     for body in ('a,"' + "x" * (17 << 20), "x" * (17 << 20), 'a,"' + "x\n" * (9 << 20)):
-        refused(written(tmp_path, "t.csv", body), "16 MB")
+        refused(written(tmp_path, "t.csv", body), "field larger than")
 
 
 def test_a_small_parquet_that_claims_much_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -349,7 +350,7 @@ def test_a_small_parquet_that_claims_much_is_refused_before_it_is_read(tmp_path:
     rows = 20_000_000
     constant = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int8)), pa.array(["x" * 10]))
     pq.write_table(pa.table({f"c{i}": constant for i in range(5)}), path, row_group_size=rows)
-    assert path.stat().st_size < 20_000
+    assert path.stat().st_size < 500_000
     refused(path, "claims 20,000,000 rows", "1.6 GB in memory")
     # A footer edited by hand: the number of rows of the file, and of its row group.
     pq.write_table(pa.table({"a": [7] * 77}), path, compression="none")
@@ -392,7 +393,14 @@ def test_files_of_one_table_must_have_one_schema(tmp_path: Path) -> None:
         paths = [tmp_path / f"{i}.{ending}" for i in range(3)]
 
         def write(frame: pl.DataFrame, path: Path, ending: str = ending) -> None:
-            {"parquet": frame.write_parquet, "arrow": frame.write_ipc, "csv": frame.write_csv}[ending](path)
+            body = io.BytesIO()
+            if ending == "parquet":
+                frame.write_parquet(body)
+            elif ending == "arrow":
+                frame.write_ipc(body)
+            else:
+                frame.write_csv(body)
+            path.write_bytes(body.getvalue())
 
         write(frames[0], paths[0])
         write(frames[1], paths[1])

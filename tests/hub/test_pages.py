@@ -3,11 +3,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.hub.client import Pages
 from tests.hub.conftest import House
 from tests.thread.filled import HOSTILE, opened
 
+from clew.data import add
 from clew.hub import create_app, queries
 from clew.hub.app import PAGES
 
@@ -20,6 +22,7 @@ def paths(house: House) -> list[str]:
         "/datasets/house-sales",
         "/datasets/house-sales/1",
         "/datasets/house-sales/2",
+        "/datasets/house-sales/2/changes",
         "/runs",
         f"/runs/{made.runs['train 2']}",
         f"/runs/{made.runs['failed']}",
@@ -228,13 +231,13 @@ def test_an_empty_workspace_says_what_to_do_next(tmp_path: Path) -> None:
 
 def test_a_bug_shows_no_trace_to_the_browser(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Any) -> Any:
-        raise RuntimeError("the secret is 42")
+        raise RuntimeError("the secret is xyzzy")
 
     monkeypatch.setattr(queries, "overview", broken)
     for path in ("/", "/api/overview"):
         page = house.pages.get(path)
         assert page.status_code == 500
-        assert "42" not in page.text
+        assert "xyzzy" not in page.text
         assert "Traceback" not in page.text
         assert page.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -259,3 +262,25 @@ def test_a_database_that_fails_is_an_outside_error(tmp_path: Path, caplog: pytes
 def test_health_is_answered(house: House) -> None:
     assert house.pages.get("/health").json() == {"status": "ok"}
     assert house.pages.ask("HEAD", "/").status_code == 200
+
+
+def test_what_changed_in_a_version_is_shown_from_a_real_diff(tmp_path: Path) -> None:
+    with opened(tmp_path / "home") as workspace:
+        frame = pl.DataFrame({"id": range(1_000), "price": [100.0 + n % 50 for n in range(1_000)]})
+        add(workspace, "sales", frame, key=["id"])
+        doubled = frame.with_columns(
+            price=pl.when(pl.col("id") < 100).then(pl.col("price") * 2).otherwise(pl.col("price"))
+        )
+        add(workspace, "sales", doubled[10:])
+        pages = Pages(create_app(workspace))
+        facts = pages.get("/api/datasets/sales/2/changes").json()
+        assert [facts[name] for name in ("by", "added", "removed", "changed")] == ["key", 0, 10, 90]
+        assert list(facts["columns"]) == ["price", "id"]
+        assert facts["columns"]["price"]["distance"] > 0.05
+        assert facts == pages.get("/api/datasets/sales/2/changes?since=1").json()
+        back = pages.get("/api/datasets/sales/1/changes?since=2").json()
+        assert [back[name] for name in ("added", "removed", "changed")] == [10, 0, 90]
+        page = pages.get("/datasets/sales/2/changes").text
+        assert "by key" in page
+        assert pages.get("/datasets/sales/1/changes").status_code == 404
+        assert pages.get("/datasets/sales/2/changes?since=9").status_code == 404

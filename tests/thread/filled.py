@@ -120,6 +120,13 @@ def _snapshots(workspace: Workspace, filled: Filled) -> None:
                     )
                 ],
                 new_bytes=812_345 if version == 1 else 61_204,
+                changes={
+                    "from": f"c1:{digest('sales 1')}",
+                    "by": "key",
+                    "added": 1_484,
+                    "removed": 0,
+                    "changed": 12,
+                },
                 sources=[
                     SourceSpec(
                         uri=f"/srv/dumps/house_sales_{version}.csv.gz",

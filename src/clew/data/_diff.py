@@ -48,6 +48,8 @@ def _files(old: Snapshot, new: Snapshot) -> dict[str, Any]:
 
 
 def _schema(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+    if old.manifest == new.manifest:
+        return {"added": {}, "removed": {}, "changed": {}}
     left, right = old.empty().schema, new.empty().schema
     return {
         "added": {name: str(kind) for name, kind in right.items() if name not in left},
