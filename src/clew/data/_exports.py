@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -10,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from clew.data._disk import writing
-from clew.data._handover import arrow_reader, blocks
+from clew.data._handover import arrow_reader
 from clew.data._logical import type_name
 from clew.data.snapshot import Snapshot
 from clew.errors import DataError, MissingDependencyError, RefusedError, UsageError
@@ -62,24 +61,12 @@ def export(snapshot: Snapshot, dest: Path, format_: Format) -> list[Path]:
 
 
 def _parts(snapshot: Snapshot, folder: Path) -> None:
-    folder.mkdir()
-    for number, rows in enumerate(_portions(snapshot)):
-        rows.write_parquet(folder / f"part-{number:05}.parquet", row_group_size=_ROW_GROUP_ROWS)
-
-
-def _portions(snapshot: Snapshot) -> Iterator[pl.DataFrame]:
-    """The rows in portions of bounded size; at least one, which tells the schema."""
-    held = [snapshot.empty()]
-    size = rows = 0
-    for block in blocks(snapshot):
-        held.append(block)
-        rows += block.height
-        size += int(block.estimated_size())
-        if size >= _PART_BYTES:
-            yield pl.concat(held, rechunk=False)
-            held, size = [], 0
-    if size or not rows:
-        yield pl.concat(held, rechunk=False)
+    parts = pl.PartitionBy(
+        folder,
+        file_path_provider=lambda given: f"part-{given.index_in_partition:05}.parquet",
+        approximate_bytes_per_file=_PART_BYTES,
+    )
+    snapshot.scan().sink_parquet(parts, row_group_size=_ROW_GROUP_ROWS, mkdir=True)
 
 
 def _delta(snapshot: Snapshot, folder: Path) -> None:

@@ -23,6 +23,7 @@ _BLOCK_ROWS: Final = 131_072
 _YIELDED_ROWS: Final = 262_144
 _FEW: Final = 4
 _SPREAD: Final = 4
+_FARTHER: Final = 1 << 40  # than any row of a fragment
 
 
 @dataclass(frozen=True)
@@ -268,24 +269,25 @@ class _Streamed:
         )
 
     def _gather(self, fragment: npt.NDArray[np.int32], row: npt.NDArray[np.int64]) -> pl.DataFrame:
-        """Rows by place: the row groups that they lie in, one after the other, and then the rows out of these."""
-        at = np.empty(len(row), dtype=np.int64)
+        """Rows by place: out of one row group after the other, and then into their order."""
+        if not len(row):
+            return self._decoded(0, 0).clear()
+        place = fragment.astype(np.int64) * _FARTHER + row
+        order = np.argsort(place, kind="stable")
+        place = place[order]
         parts: list[pl.DataFrame] = []
-        before = 0
-        for index in np.unique(fragment).tolist():
+        start = 0
+        while start < len(order):
+            index, first = divmod(int(place[start]), _FARTHER)
             begins = self._begins[index]
-            mine = np.flatnonzero(fragment == index)
-            within = np.searchsorted(begins, row[mine], side="right") - 1
-            for one in np.unique(within).tolist():
-                rows = mine[within == one]
-                part = self._decoded(index, one)
-                at[rows] = row[rows] - begins[one] + before
-                parts.append(part)
-                before += part.height
+            row_group = int(np.searchsorted(begins, first, side="right")) - 1
+            stop = int(np.searchsorted(place, index * _FARTHER + int(begins[row_group + 1])))
+            parts.append(self._decoded(index, row_group)[place[start:stop] - index * _FARTHER - int(begins[row_group])])
+            start = stop
         frame = parts[0] if len(parts) == 1 else pl.concat(parts, rechunk=True)
-        if len(at) == frame.height and (at == np.arange(len(at))).all():
-            return frame
-        return frame[at]
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = np.arange(len(order))
+        return frame if (back == np.arange(len(back))).all() else frame[back]
 
     def _decoded(self, index: int, row_group: int) -> pl.DataFrame:
         key = (index, row_group)

@@ -193,16 +193,20 @@ class Storage:
 
     def _laid(self, groups: list[Group], kept: Sequence[str], others: Sequence[str], found: NumbersFile) -> Stored:
         """Write the rows that weren't found, and whole the columns that are new; give all groups."""
-        fresh = rope.Fragment("", len(found) - _count(found))
-        if any(is_scattered(_rerouted(group.rope, [fresh] if fresh.rows else [], found)) for group in groups):
+        fresh = rope.Fragment("", len(found) - _count(found))  # what the rows will be in, once they are written
+        ropes = [_rerouted(group.rope, [fresh] if fresh.rows else [], found) for group in groups]
+        if any(map(is_scattered, ropes)):
             # The whole anew, and compact: it costs less than to share first and to lay together then.
-            self._decoded.clear()
             stored = self._fresh()
             stored.found, stored.kept = found, tuple(kept)
             return stored
         written = _fragments.write(self._objects, self._folder, self.unmatched(kept, found))
         news = [one.fragment for one in written]
-        laid = [Group(group.columns, _rerouted(group.rope, news, found)) for group in groups]
+        if len(news) == 1:
+            ropes = [one.with_fragment(fresh, news[0]) for one in ropes]
+        elif news:
+            ropes = [_rerouted(group.rope, news, found) for group in groups]
+        laid = [Group(group.columns, one) for group, one in zip(groups, ropes, strict=True)]
         if others:
             columns = _fragments.write(self._objects, self._folder, self._all(others))
             laid.append(Group(tuple(others), rope.plain([one.fragment for one in columns])))

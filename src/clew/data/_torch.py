@@ -37,7 +37,7 @@ class TorchDataset(IterableDataset[dict[str, torch.Tensor]]):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
-        if worker is not None and getattr(multiprocessing.current_process(), "_start_method", None) == "fork":
+        if worker is not None and _is_forked():
             raise UsageError(
                 "a forked worker can't read a snapshot: the threads that read Parquet don't outlive a fork",
                 mend="DataLoader(dataset, batch_size=None, num_workers=…, multiprocessing_context='spawn')",
@@ -48,3 +48,9 @@ class TorchDataset(IterableDataset[dict[str, torch.Tensor]]):
             found = _snapshot.by_id(workspace, self._id)
             for batch in batches(found, self._size, self._columns, seed, shard):
                 yield {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def _is_forked() -> bool:
+    """Whether this process is a fork, where polars would wait for ever for threads that aren't there."""
+    own = getattr(multiprocessing.current_process(), "_start_method", None)
+    return (own or multiprocessing.get_start_method()) == "fork"

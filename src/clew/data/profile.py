@@ -17,10 +17,11 @@ from clew.stats import Bins
 
 BINS: Final = 20
 _SAMPLE_ROWS: Final = 100_000
+_LARGEST: Final = 1e150  # of a number that enters the mean: sums of larger ones overflow
 
 
 class ColumnProfile(msgspec.Struct, omit_defaults=True):
-    """Counts of one column: by bin, the missing ones last. `total` is the sum of the `finite` numbers."""
+    """Counts of one column: by bin, the missing ones last; and the sum of its finite numbers below 1e150."""
 
     kind: str
     edges: list[float] = []
@@ -117,7 +118,7 @@ def _count(series: pl.Series, one: ColumnProfile) -> ColumnProfile:
         values = values[~np.isnan(values)]
         counts[:-1] = np.bincount(np.searchsorted(np.array(one.edges), values, side="right"), minlength=len(counts) - 1)
         counts[-1] = len(series) - len(values)
-        finite = values[np.isfinite(values)]
+        finite = values[np.abs(values) < _LARGEST]
         return ColumnProfile("numeric", counts=counts.tolist(), finite=len(finite), total=float(finite.sum()))
     if one.kind == "text":
         places = {name: i for i, name in enumerate(one.categories)}

@@ -153,8 +153,9 @@ def _refuse_other(path: Path, found: pl.Schema, first: Path, schema: pl.Schema) 
 
 def _open_file(path: Path, wanted: Wanted, place: str = "0/1") -> Source:
     if TABLES.get(suffix(path)) == "ipc" and path.stat().st_size > _IPC_IN_MEMORY_BYTES:
+        schema = arrow_schema(path)  # which refuses too many columns in less time
         refuse_absurd(path)
-        if arrow_schema(path) is not None:
+        if schema is not None:
             return IpcFile(path, describe_file(path, suffix(path), place))
     loaded = _load_file(path, wanted, place)
     return FrameSource(loaded.frame, loaded.sources)

@@ -69,6 +69,11 @@ class Rope:
         row += np.repeat(self.start - (ends - self.rows), self.rows)
         return fragment, row
 
+    def with_fragment(self, old: Fragment, new: Fragment) -> "Rope":
+        """The same extents, over another fragment of as many rows in place of one."""
+        fragments = tuple(new if one == old else one for one in self.fragments)
+        return Rope(fragments, self.fragment, self.start, self.rows)
+
     def cut(self, start: int, rows: int) -> "Rope":
         """The part from row `start`, `rows` long; over the same fragments."""
         ends = np.cumsum(self.rows)
