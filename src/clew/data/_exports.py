@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -18,6 +19,8 @@ Format = Literal["parquet", "delta"]
 
 _PART_BYTES: Final = 256 << 20
 _ROW_GROUP_ROWS: Final = 131_072
+_TRIES: Final = 50
+_PAUSE_SECONDS: Final = 0.02
 _IN_DELTA: Final = (
     pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.String, pl.Categorical, pl.Binary,
     pl.Date, pl.Decimal,
@@ -42,21 +45,22 @@ def export(snapshot: Snapshot, dest: Path, format_: Format) -> list[Path]:
     snapshot.groups()  # which a folder of files doesn't have
     if dest.exists() or dest.is_symlink():
         raise RefusedError(f"{dest} is there already", mend="name another place, or remove it")
-    unfinished = dest.with_name(f".{dest.name}-{secrets.token_hex(4)}.unfinished")
     with writing(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = dest.with_name(f".{dest.name}-{secrets.token_hex(4)}.unfinished")
+        unfinished.mkdir()
         try:
+            written = unfinished
             if format_ == "delta":
                 _delta(snapshot, unfinished)
             elif dest.suffix == ".parquet":
-                snapshot.scan().sink_parquet(unfinished, row_group_size=_ROW_GROUP_ROWS)
+                written = unfinished / "whole.parquet"
+                snapshot.scan().sink_parquet(written, row_group_size=_ROW_GROUP_ROWS)
             else:
                 _parts(snapshot, unfinished)
-            unfinished.rename(dest)
+            written.rename(dest)
         finally:
-            if unfinished.is_dir():
-                shutil.rmtree(unfinished)
-            unfinished.unlink(missing_ok=True)
+            _remove(unfinished)
     return [dest] if dest.is_file() else sorted(path for path in dest.rglob("*") if path.is_file())
 
 
@@ -66,7 +70,16 @@ def _parts(snapshot: Snapshot, folder: Path) -> None:
         file_path_provider=lambda given: f"part-{given.index_in_partition:05}.parquet",
         approximate_bytes_per_file=_PART_BYTES,
     )
-    snapshot.scan().sink_parquet(parts, row_group_size=_ROW_GROUP_ROWS, mkdir=True)
+    snapshot.scan().sink_parquet(parts, row_group_size=_ROW_GROUP_ROWS)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that threads of polars may still be making files in, when one of them failed."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _delta(snapshot: Snapshot, folder: Path) -> None:
