@@ -18,6 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(highlight=False)
 
 
+_IDLE_SECONDS = 3.0
+
+
 class Clew:
     """The command line, run as a person would; every call is shown."""
 
@@ -69,9 +72,13 @@ class Server:
             raise SystemExit(f"the server did not start: {line} (see {self.log.name})")
         say(line.strip())
         self.connection = http.client.HTTPConnection(found[1], int(found[2]), timeout=60)
+        self._used = time.monotonic()
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> tuple[dict[str, str], Any]:
         """Send JSON, and give the answer's headers and JSON."""
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self.connection.close()  # the server may have closed it meanwhile; the next request opens it again
+        self._used = time.monotonic()
         self.connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **(headers or {})})
         answer = self.connection.getresponse()
         content = json.loads(answer.read())

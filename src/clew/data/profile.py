@@ -5,6 +5,8 @@ counted by its changed rows alone.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +26,7 @@ class ColumnProfile(msgspec.Struct, omit_defaults=True):
     """Counts of one column: by bin, the missing ones last; and the sum of its finite numbers below 1e150."""
 
     kind: str
+    unit: str = ""  # of moments: "d", "ms", "us" or "ns" since 1970
     edges: list[float] = []
     categories: list[str] = []
     counts: list[int] = []
@@ -85,7 +88,8 @@ def frozen(sample: pl.DataFrame, before: Profile | None = None) -> Profile:
         kind = _kind(series.dtype)
         known = before.columns.get(series.name) if before is not None else None
         if known is not None and known.kind == kind and known.bins.size == len(known.counts):
-            columns[series.name] = ColumnProfile(kind, known.edges, known.categories, [0] * len(known.counts))
+            counts = [0] * len(known.counts)
+            columns[series.name] = ColumnProfile(kind, known.unit, known.edges, known.categories, counts)
             continue
         thinned = series.gather_every(every)
         bins = Bins("categorical")
@@ -95,7 +99,9 @@ def frozen(sample: pl.DataFrame, before: Profile | None = None) -> Profile:
             texts = thinned.cast(pl.String).drop_nulls()
             found = texts.alias("text").value_counts(sort=True, name="n").sort("n", "text", descending=[True, False])
             bins = Bins("categorical", categories=tuple(found["text"][:BINS]))
-        columns[series.name] = ColumnProfile(kind, list(bins.edges), list(bins.categories), [0] * bins.size)
+        unit = "d" if series.dtype == pl.Date else getattr(series.dtype, "time_unit", "")
+        unit = "" if isinstance(series.dtype, pl.Duration) else unit
+        columns[series.name] = ColumnProfile(kind, unit, list(bins.edges), list(bins.categories), [0] * bins.size)
     return Profile(0, columns)
 
 
@@ -160,7 +166,7 @@ def moved(before: Profile, after: Profile) -> dict[str, dict[str, Any]]:
 def _moved(old: ColumnProfile, new: ColumnProfile) -> dict[str, Any]:
     a, b = (np.array(one.counts) / max(1, sum(one.counts)) for one in (old, new))
     change = b - a
-    labels = old.bins.labels
+    labels = _labels(old)
     order = np.argsort(-np.abs(change), kind="stable")[:3]
     return {
         "distance": round(float(np.abs(change).sum() / 2), 6),
@@ -170,6 +176,24 @@ def _moved(old: ColumnProfile, new: ColumnProfile) -> dict[str, Any]:
             {"bin": labels[i], "share": [round(float(a[i]), 6), round(float(b[i]), 6)]} for i in order if change[i]
         ],
     }
+
+
+def _labels(one: ColumnProfile) -> list[str]:
+    """What each bin holds, in words; moments as such."""
+    if not one.unit or not one.edges:
+        return list(one.bins.labels)
+    ends = [_moment(edge, one.unit) for edge in one.edges]
+    return [f"< {ends[0]}", *(f"{a} to {b}" for a, b in pairwise(ends)), f"≥ {ends[-1]}", "(missing)"]
+
+
+def _moment(value: float, unit: str) -> str:
+    try:
+        if unit == "d":
+            return str(date(1970, 1, 1) + timedelta(days=value))
+        seconds = value / {"ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
+        return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat(" ", "seconds")  # noqa: DTZ001 - as told
+    except OverflowError:  # years that Python's calendar doesn't have
+        return f"{value:.6g}"
 
 
 def by_column(columns: Mapping[str, ColumnProfile], names: Iterable[str]) -> dict[str, ColumnProfile]:
