@@ -176,7 +176,10 @@ def _told(value: dict[str, Any]) -> str:
 
 @app.command()
 def gc(
-    grace_hours: Annotated[float, typer.Option(min=0, help="Spare what was written within so many hours.")] = 24,
+    grace_hours: Annotated[
+        float,
+        typer.Option(min=0, help="Spare what was written within so many hours; under 1 only while nobody writes."),
+    ] = 24,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -235,7 +238,7 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
     if bad:
         raise IntegrityError(
             f"{len(bad)} of {len(verdicts)} snapshots are damaged",
-            mend="put their objects back from a backup, or add the same source again",
+            mend="put their objects back from a backup",
         )
 
 

@@ -93,7 +93,7 @@ def add(
         )
     asked = CreateDataset(name=name, key_columns=list(key), subject_column=subject)
     plain = not key and subject is None and contract is None and not accept_schema
-    if previous is not None and plain and _is_unchanged(workspace, name, previous, table, folder):
+    if previous is not None and plain and _is_unchanged(workspace, previous, table, folder):
         return Added(previous, changed=False, new_bytes=0)
     part = None
     if table is not None:
@@ -142,21 +142,20 @@ def _same_parts(name: str, has_table: bool, has_files: bool, previous: Snapshot 
         )
 
 
-def _is_unchanged(workspace: Workspace, name: str, previous: Snapshot, table: Any, folder: Path | None) -> bool:
+def _is_unchanged(workspace: Workspace, previous: Snapshot, table: Any, folder: Path | None) -> bool:
     """Whether the source is what the newest version was made of, judged without reading it."""
     if table is not None:
         if not (isinstance(table, list) and table and all(isinstance(path, Path) for path in table)):
             return False
-        if folder is not None or _decided_since(workspace, name, previous):
+        if folder is not None or _decided_since(workspace, previous):
             return False
         return _stamps.unchanged(workspace, previous.id, table)
     assert folder is not None
     return files.unchanged(workspace, folder) == previous.content_id
 
 
-def _decided_since(workspace: Workspace, name: str, previous: Snapshot) -> bool:
+def _decided_since(workspace: Workspace, previous: Snapshot) -> bool:
     """Whether a policy or a contract came after a version: then it has to be held against it."""
-    del name
     dataset = sa.select(data.snapshots.c.dataset_id).where(data.snapshots.c.id == previous.id).scalar_subquery()
     policy = sa.select(data.policies.c.id).where(
         data.policies.c.dataset_id == dataset, data.policies.c.recorded_at > previous.recorded_at

@@ -1,6 +1,5 @@
 """Writing files of one's own: a full disk says so, whoever reports it."""
 
-import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from clew.errors import StoreError
+from clew.data._system import unwritable
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -23,13 +21,6 @@ def writing(path: Path) -> Iterator[None]:
         code = error.errno if isinstance(error, OSError) else None
         told = _OS_ERROR.search(str(error))
         code = int(told[1]) if code is None and told else code
-        if code in _FULL:
-            raise StoreError(
-                f"no room to write to {path.parent}: {error}; nothing was stored",
-                mend="free space on its disk (df -h shows it), or raise the quota or file size limit, and try again",
-            ) from error
         if code is not None:
-            raise StoreError(
-                f"{path} can't be written: {error}", mend="check the path, its rights and its disk"
-            ) from error
+            raise unwritable(path, error, code) from error
         raise

@@ -36,8 +36,10 @@ def collect(workspace: Workspace, *, grace: timedelta = GRACE, dry_run: bool = F
     """Remove the objects that no version, run, model or journal names, and that were last put before the grace period.
 
     While somebody writes under a lease, what came since stays as well. Fragments that compaction freed count from
-    the moment they were freed. Raises IntegrityError when a listing can't be read: then it isn't known what is
-    needed, and nothing is removed.
+    the moment they were freed. A grace under an hour is for when nobody writes: a writer that begins meanwhile may
+    count on bytes that are there already.
+
+    Raises IntegrityError when a listing can't be read: then it isn't known what is needed, and nothing is removed.
     """
     before = now() - grace
     oldest = _leases.oldest(workspace)

@@ -16,9 +16,14 @@ def writing_files(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise StoreError(
-                f"no room to write to {path.parent}: {error}; nothing was stored",
-                mend="free space on its disk (df -h shows it), or raise the quota or file size limit, and try again",
-            ) from error
-        raise StoreError(f"{path} can't be written: {error}", mend="check the path, its rights and its disk") from error
+        raise unwritable(path, error, error.errno) from error
+
+
+def unwritable(path: Path, error: Exception, code: int | None) -> StoreError:
+    """The error for a file that can't be written; `code` is the system's own."""
+    if code in _FULL:
+        return StoreError(
+            f"no room to write to {path.parent}: {error}; nothing was stored",
+            mend="free space on its disk (df -h shows it), or raise the quota or file size limit, and try again",
+        )
+    return StoreError(f"{path} can't be written: {error}", mend="check the path, its rights and its disk")
