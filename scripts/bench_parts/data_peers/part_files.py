@@ -1,4 +1,8 @@
-"""Many small files: add, add again, checkout, as whole processes, by clew and by DVC in turns."""
+"""Many small files: add, add again, checkout, as whole processes, by clew and by DVC in turns.
+
+Nothing is deleted until the end: ext4 keeps the inodes of deleted files back for minutes, and searches past each of
+them to make the next file, so that whoever came second would pay for it.
+"""
 
 import filecmp
 import os
@@ -15,7 +19,7 @@ from clew.data import add
 
 from .bench import CLEW, Bench, processors, put, workspace
 from .environments import Dvc
-from .measure import MB, Cost, cost, fresh, in_turns, median, on_disk, process
+from .measure import MB, Cost, cost, in_turns, median, on_disk, process
 from .rows import Row, holds, progress, times
 
 PART: Final = "files"
@@ -35,18 +39,20 @@ def measure(bench: Bench) -> list[Row]:
         theirs: dict[str, list[Cost]] = {}
         for turn in range(bench.long_rounds):
             progress(f"files: round {turn + 1} of {bench.long_rounds}")
+            place = folder / str(turn)
+            place.mkdir()
             for who in (_clew, _dvc) if turn % 2 == 0 else (_dvc, _clew):
                 found = ours if who is _clew else theirs
-                for name, taken in who(folder, original).items():
+                for name, taken in who(place, original).items():
                     found.setdefault(name, []).append(taken)
         rows = []
         for name, factor in (("add", 1 / 6), ("add again, unchanged", 1 / 8), ("checkout", 1 / 8)):
             mine, other = median(ours[name]), median(theirs[name])
             rows.append(times(PART, name, mine.wall, "s", "DVC", other.wall, factor, processors(mine, other)))
-        rows += _inside(bench, folder, median(theirs["add again, unchanged"]))
-        wrong = _differing(original, folder / "clew" / "out")
+        rows += _inside(bench, place, median(theirs["add again, unchanged"]))
+        wrong = _differing(original, place / "clew" / "out")
         rows.append(holds(PART, "files that came back other than they were", count - wrong, count))
-        return rows + _bytes(folder, count)
+        return rows + _bytes(place, count)
 
 
 def _make(folder: Path, count: int) -> None:
@@ -58,7 +64,8 @@ def _make(folder: Path, count: int) -> None:
 
 
 def _clew(folder: Path, original: Path) -> dict[str, Cost]:
-    place = fresh(folder / "clew")
+    place = folder / "clew"
+    place.mkdir()
     source = place / "files"
     shutil.copytree(original, source)
     workspace(place).close()
@@ -73,8 +80,7 @@ def _clew(folder: Path, original: Path) -> dict[str, Cost]:
 
 
 def _dvc(folder: Path, original: Path) -> dict[str, Cost]:
-    shutil.rmtree(folder / "dvc-state", ignore_errors=True)
-    dvc = Dvc.create(fresh(folder / "dvc"))
+    dvc = Dvc.create(folder / "dvc")
     source = dvc.folder / "files"
     shutil.copytree(original, source)
     time.sleep(_SETTLED)
@@ -83,7 +89,7 @@ def _dvc(folder: Path, original: Path) -> dict[str, Cost]:
         "add": process(adding, dvc.folder, dvc.settings),
         "add again, unchanged": process(adding, dvc.folder, dvc.settings),
     }
-    shutil.rmtree(source)
+    source.rename(folder / "moved-away")
     found["checkout"] = process(dvc.command("checkout", "--quiet", "files.dvc"), dvc.folder, dvc.settings)
     return found
 
