@@ -153,21 +153,31 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 def faulty(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_access_key)
-    monkeypatch.setattr(s3, "_RETRY", {**s3._RETRY, "max_retries": 1, "retry_timeout": timedelta(seconds=2)})
-    soon = {"read_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=6)}
-    monkeypatch.setattr(s3, "_CLIENT", {**s3._CLIENT, **soon})
     relay = Faulty(s3_server)
     yield relay
     relay.close()
 
 
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that are made from now on give up soon; the server's first answer of all may take longer than that."""
+    monkeypatch.setattr(s3, "_RETRY", {**s3._RETRY, "max_retries": 1, "retry_timeout": timedelta(seconds=2)})
+    soon = {"read_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=6)}
+    monkeypatch.setattr(s3, "_CLIENT", {**s3._CLIENT, **soon})
+
+
 @pytest.mark.parametrize("how", ["500", "silent", "midway"])
 def test_a_store_that_fails_leaves_whole_versions_only(
-    tmp_path: Path, faulty: Faulty, s3_server: S3Server, postgres_database: str, how: str
+    tmp_path: Path,
+    faulty: Faulty,
+    s3_server: S3Server,
+    postgres_database: str,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = s3_server.url()
     root = tmp_path / "home"
     init(root, catalog=postgres_database, objects=url)
+    _impatient(monkeypatch)
     # The workspace goes through the relay from here on; a connection that came through stays, so each add opens anew.
     settings = root / ".clew" / "config.toml"
     settings.write_text(
@@ -186,6 +196,9 @@ def test_a_store_that_fails_leaves_whole_versions_only(
             assert error.mend  # noqa: PT017 - whatever it is, it says what to do
     assert failed > 0
     faulty.how = None
+    monkeypatch.undo()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_access_key)
     with open_folder(root) as workspace:
         listed = {one.reference: one for one in all_of(workspace, "t")}
         assert set(done) <= set(listed)

@@ -34,6 +34,25 @@ class Group:
     rope: Rope
 
 
+def of_its_own(part: pl.DataFrame, rows: int) -> pl.DataFrame:
+    """A part of a frame of so many rows, that holds no memory but its own.
+
+    A few texts of many hold on to the buffers of them all; through Arrow's older layout they are copied together.
+    """
+    if part.height * _FEW > rows or not any(_has_text(dtype) for dtype in part.dtypes):
+        return part
+    body = part.write_ipc(None, compat_level=pl.CompatLevel.oldest())
+    return pl.read_ipc(body.getvalue())
+
+
+def _has_text(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _has_text(dtype.inner)  # type: ignore[arg-type]  # an instance, once it is in a frame
+    if isinstance(dtype, pl.Struct):
+        return any(_has_text(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]  # as above
+    return isinstance(dtype, pl.String | pl.Binary)
+
+
 def scan(objects: ObjectStore, groups: Sequence[Group], empty: pl.DataFrame) -> pl.LazyFrame:
     """The rows of a table, lazily, in order; `empty` gives its schema.
 
@@ -282,7 +301,9 @@ class _Streamed:
             begins = self._begins[index]
             row_group = int(np.searchsorted(begins, first, side="right")) - 1
             stop = int(np.searchsorted(place, index * _FARTHER + int(begins[row_group + 1])))
-            parts.append(self._decoded(index, row_group)[place[start:stop] - index * _FARTHER - int(begins[row_group])])
+            decoded = self._decoded(index, row_group)
+            part = decoded[place[start:stop] - index * _FARTHER - int(begins[row_group])]
+            parts.append(of_its_own(part, decoded.height))
             start = stop
         frame = parts[0] if len(parts) == 1 else pl.concat(parts, rechunk=True)
         back = np.empty(len(order), dtype=np.int64)

@@ -13,7 +13,7 @@ from clew.data import _fragments, rope
 from clew.data._columns import replaced_columns, replaced_in_place
 from clew.data._fragments import Written
 from clew.data._fray import MAX_GROUPS, is_scattered
-from clew.data._gather import Decoded, Group, Table
+from clew.data._gather import Decoded, Group, Table, of_its_own
 from clew.data._match import match_windows, row_hashes
 from clew.data._numbers_file import NumbersFile
 from clew.data._source import Source
@@ -233,7 +233,7 @@ class Storage:
 
         for start, batch in self._source.batches(wanted):
             missing = found.read(start, batch.height) < 0
-            yield start, batch.filter(pl.Series(missing))
+            yield start, of_its_own(batch.filter(pl.Series(missing)), batch.height)
 
     def _proved(self, scanned: Scanned, stored: Stored) -> bool:
         """Whether what was written gives the same identity when it is read back, in its order."""
