@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import itertools
 import os
 import shutil
 import threading
@@ -174,16 +175,24 @@ def test_routes_change_under_requests_and_none_fails(folder: Path) -> None:
     reference = register(folder, by_side=True)
     with serving(folder, ENDPOINT, data_clock=True) as server:
         done = threading.Event()
-        seen: set[str] = set()
+        targets: list[int] = []  # what the requests saw, the newest last
+
+        def refresh_and_let_it_be_seen(count: int) -> None:
+            server.refresh()
+            given_up = time.monotonic() + 60
+            while targets[-1:] != [count] and time.monotonic() < given_up:
+                time.sleep(0.001)
 
         def change() -> None:
-            with clew.open_workspace(folder) as session:
-                for _ in range(12):
-                    rollouts.start(session, ENDPOINT, reference, occurred_at=START)
-                    server.refresh()
-                    rollouts.end(session, ENDPOINT, verdict="abort", reason="test")
-                    server.refresh()
-            done.set()
+            try:
+                with clew.open_workspace(folder) as session:
+                    for _ in range(12):
+                        rollouts.start(session, ENDPOINT, reference, occurred_at=START)
+                        refresh_and_let_it_be_seen(2)
+                        rollouts.end(session, ENDPOINT, verdict="abort", reason="test")
+                        refresh_and_let_it_be_seen(1)
+            finally:
+                done.set()
 
         async def requests() -> int:
             caller, count = Caller(server), 0
@@ -191,7 +200,7 @@ def test_routes_change_under_requests_and_none_fails(folder: Path) -> None:
                 replies = await asyncio.gather(*(caller.predict([ROW]) for _ in range(8)))
                 assert [reply.status for reply in replies] == [200] * 8
                 listed = await caller("GET", "/endpoints")
-                seen.add(str(len(listed.json["endpoints"][0]["targets"])))
+                targets.append(len(listed.json["endpoints"][0]["targets"]))
                 count += 8
             return count
 
@@ -201,7 +210,7 @@ def test_routes_change_under_requests_and_none_fails(folder: Path) -> None:
         thread.join()
         kept, _ = journalled(folder)
         assert len(kept) == count
-        assert seen == {"1", "2"}
+        assert [count for count, _ in itertools.groupby(targets)][-24:] == [2, 1] * 12
         assert list(server.runtimes) == [current_route(server.workspace, ENDPOINT).champion.model_version_id]
 
 

@@ -36,6 +36,8 @@ _MEMORY_ROOM: Final = 18e9
 _REST: Final = 2e9
 _USUAL_ROWS: Final = 2_000_000
 _QUICK_ROWS: Final = 20_000
+_TITLE: Final = "What recording data costs"
+_SAID: Final = "## What is missed, and why"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -73,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
         out.parent.mkdir(exist_ok=True)
         out.write_text(json.dumps(about | {"rows": [row.as_json() for row in table]}, indent=2) + "\n")
     if options.markdown is not None:
-        options.markdown.write_text(_markdown(about, table, options.quick))
+        options.markdown.write_text(_markdown(about, table, options.quick) + _said_of_them(options.markdown))
     return 1 if failed else 0
 
 
@@ -84,7 +86,9 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be given again")
     parser.add_argument("--rows", type=_count, help=f"of the table; default {_USUAL_ROWS:,}")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmark; writes no result")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the same table as Markdown")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="the table as a page; what FILE says of misses stays"
+    )
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: beside the result")
     return parser.parse_args(words)
 
@@ -141,10 +145,13 @@ def _cpu() -> str:
 def _markdown(about: dict[str, Any], table: Sequence[Row], quick: bool) -> str:
     machine = about["machine"]
     lines = [
+        f"# {_TITLE}",
+        "",
         (
             f"`{about['command']}`, {about['date'][:10]}: {machine['cpu']}, {machine['cores']} cores, "
             f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}; "
-            f"{about['rows_of_the_table']:,} rows × 20 columns."
+            f"{about['rows_of_the_table']:,} rows × 20 columns. Each peer is in an environment of its own, and "
+            "measured in the same run as clew. CPU is user and system time; the cores are shared, so look at ratios."
         ),
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".",
@@ -154,3 +161,12 @@ def _markdown(about: dict[str, Any], table: Sequence[Row], quick: bool) -> str:
         as_markdown(table),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _said_of_them(page: Path) -> str:
+    """What people wrote about the figures of an earlier page: to be read again against the new ones."""
+    try:
+        _, found, said = page.read_text().partition(f"\n{_SAID}\n")
+    except FileNotFoundError:
+        return ""
+    return f"\n{_SAID}\n{said}" if found else ""

@@ -1,5 +1,6 @@
 """A line of the result, and the table of all of them: for people, as JSON, as Markdown."""
 
+import itertools
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -91,10 +92,13 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
-    lines = ["| " + " | ".join(_HEADERS) + " |", "|---|---|--:|---|--:|--:|---|---|---|"]
-    lines += ["| " + " | ".join(_marked(row.cells())) + " |" for row in rows]
-    return "\n".join(lines)
+    """The table in Markdown, a section for each part."""
+    lines: list[str] = []
+    for part, of_part in itertools.groupby(rows, lambda row: row.part):
+        lines += ["", f"## {part.capitalize()}", "", "| " + " | ".join(_HEADERS[1:]) + " |"]
+        lines += ["|---|--:|---|--:|--:|---|---|---|"]
+        lines += ["| " + " | ".join(_marked(row.cells()[1:])) + " |" for row in of_part]
+    return "\n".join(lines[1:])
 
 
 def _marked(cells: Iterable[str]) -> list[str]:
