@@ -124,6 +124,24 @@ def test_a_run_that_died_before_it_had_a_lock_is_marked_at_once(project: Project
     assert history.show(project.workspace, run_id)["status"] == "interrupted"
 
 
+def test_locks_of_runs_that_are_gone_are_swept(project: Project) -> None:
+    locks = project.workspace.locks
+    with alive.starting(project.workspace) as hold:
+        run_id = _begin(project)
+        hold(run_id)
+        left = [locks / "run-ended.lock", locks / "run-begun.new"]
+        for path in left:
+            path.touch()
+        assert alive.mark_interrupted(project.workspace) == []
+        assert {path.name for path in locks.iterdir()} == {"starting.lock", f"run-{run_id}.lock"}
+    with alive.starting(project.workspace):
+        left[1].touch()  # of a run that starts
+        assert alive.mark_interrupted(project.workspace) == []
+        assert left[1].exists()
+    assert alive.mark_interrupted(project.workspace) == [run_id]
+    assert {path.name for path in locks.iterdir()} == {"starting.lock"}
+
+
 def _begin(project: Project) -> str:
     project.write("")
     found: str = project.workspace.catalog.execute(

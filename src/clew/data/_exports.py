@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from clew.data._disk import writing
-from clew.data._handover import arrow_reader
+from clew.data._handover import arrow_reader, blocks
 from clew.data._logical import type_name
 from clew.data.snapshot import Snapshot
 from clew.errors import DataError, MissingDependencyError, RefusedError, UsageError
@@ -65,12 +65,19 @@ def export(snapshot: Snapshot, dest: Path, format_: Format) -> list[Path]:
 
 
 def _parts(snapshot: Snapshot, folder: Path) -> None:
-    parts = pl.PartitionBy(
-        folder,
-        file_path_provider=lambda given: f"part-{given.index_in_partition:05}.parquet",
-        approximate_bytes_per_file=_PART_BYTES,
-    )
-    snapshot.scan().sink_parquet(parts, row_group_size=_ROW_GROUP_ROWS)
+    held: list[pl.DataFrame] = []
+    number = 0
+    for block in blocks(snapshot):
+        held.append(block)
+        if sum(one.estimated_size() for one in held) >= _PART_BYTES:
+            _write(held, folder, number)
+            held, number = [], number + 1
+    if held or not number:
+        _write(held or [snapshot.empty()], folder, number)
+
+
+def _write(frames: list[pl.DataFrame], folder: Path, number: int) -> None:
+    pl.concat(frames).write_parquet(folder / f"part-{number:05}.parquet", row_group_size=_ROW_GROUP_ROWS)
 
 
 def _remove(folder: Path) -> None:

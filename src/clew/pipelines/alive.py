@@ -46,13 +46,26 @@ def mark_interrupted(workspace: Workspace) -> list[str]:
     """
     if not workspace.is_local:
         return []
+    workspace.locks.mkdir(parents=True, exist_ok=True)
     query = sa.select(builds.runs.c.id).where(builds.runs.c.state == "running", builds.runs.c.provenance == "recorded")
     running = [str(row.id) for row in workspace.catalog.rows(query)]
-    return [run_id for run_id in running if _is_dead(workspace, run_id) and _mark(workspace, run_id)]
+    marked = [run_id for run_id in running if _is_dead(workspace, run_id) and _mark(workspace, run_id)]
+    _sweep(workspace)
+    return marked
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove the locks of runs that had ended, but died before they could remove them."""
+    for path in workspace.locks.glob("run-*.lock"):  # under this name a lock is held until its run is gone
+        if _is_free(path):
+            path.unlink(missing_ok=True)
+    with _opened(workspace.locks / _STARTING) as begins:
+        if _can_lock(begins):
+            for path in workspace.locks.glob("run-*.new"):
+                path.unlink(missing_ok=True)
 
 
 def _is_dead(workspace: Workspace, run_id: str) -> bool:
-    workspace.locks.mkdir(parents=True, exist_ok=True)
     with _opened(workspace.locks / _STARTING) as begins:
         if not _can_lock(begins):  # some run is between its row and its lock: this one, perhaps
             return _lock_of(workspace, run_id).exists() and _is_free(_lock_of(workspace, run_id))
