@@ -273,7 +273,7 @@ def test_history(project: Project) -> None:
     assert compared["code"] is None
     explained = history.explain(project.workspace, "latest", "answer")
     assert explained["why"] == "input sales changed; parameter k changed (1 → 2)"
-    assert explained["key"].startswith("k2:")
+    assert explained["key"].startswith("k3:")
     for wrong in ("nope", "nope12", "0" * 36, "x" * 36):
         with pytest.raises((NotFoundError, UsageError)):
             history.show(project.workspace, wrong)

@@ -165,4 +165,31 @@ def explain(run: str, step: str, as_json: Json = False) -> None:
 
     with open_folder() as workspace:
         found = explain_step(workspace, run, step)
-    emit(found, as_json, lambda: f"{found['step']}: {found['status']}, {found['why']}")
+    emit(found, as_json, lambda: "\n".join(_explained(found)))
+
+
+def _explained(found: dict[str, Any]) -> list[str]:
+    """What became of a step, and all that its key is made of."""
+    lines = [f"{found['step']}: {found['status']}, {found['why']}"]
+    parts = found["parts"]
+    if not parts:
+        return lines
+    if parts.get("whole"):
+        lines.append(f"  code       all of the project counts, since it uses {'; '.join(parts['whole'])}")
+    else:
+        lines.append(f"  code       {', '.join(parts['code'])}")
+    plain = {
+        "inputs": dict.fromkeys(parts["inputs"]),
+        "parameters": parts["parameters"],
+        "libraries": parts["libraries"],
+        "values": dict.fromkeys(parts["values"]),
+        "files": dict.fromkeys(parts["files"]),
+        "variables": dict.fromkeys(parts["env"]),
+        "imports": dict.fromkeys(parts["imported"]),
+    }
+    lines += [
+        f"  {name:<10} {', '.join(one if value is None else f'{one} {value}' for one, value in held.items())}"
+        for name, held in plain.items()
+        if held
+    ]
+    return [*lines, f"  platform   {parts['platform']}"]

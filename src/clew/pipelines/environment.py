@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import re
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +46,7 @@ def current() -> Environment:
         name = distribution.metadata["Name"]
         if not name:
             continue
-        plain = re.sub(r"[-_.]+", "-", name).lower()
+        plain = _plain(name)
         if plain in ("pip", "uv", "setuptools"):
             continue  # tools that install; nothing that runs depends on them
         lines.add(f"{plain}=={distribution.version}")
@@ -62,6 +64,81 @@ def current() -> Environment:
         platform=f"{platform.system()}-{platform.machine()}".lower(),
         settings=settings,
     )
+
+
+def platform_of_results() -> str:
+    """Python's minor version and the kind of machine: what results may differ by between machines alike."""
+    return f"python {'.'.join(platform.python_version_tuple()[:2])}, {current().platform}"
+
+
+_ALWAYS = ("clew", "polars", "pyarrow", "numpy")  # which hand everything over
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def versions(modules: frozenset[str]) -> dict[str, str] | None:
+    """The versions of the distributions that modules belong to, and of all that these require.
+
+    None when a module belongs to none that is known: then it can't be told.
+    """
+    found = {_plain(name): _version(name) for name in _ALWAYS}
+    waiting = ["polars", "pyarrow", "numpy"]
+    for module in modules - sys.stdlib_module_names - {"clew"}:
+        owners = _owners(module)
+        if not owners:
+            return None
+        waiting += owners
+    met = set()
+    while waiting:
+        name = _plain(waiting.pop())
+        if name in met:
+            continue
+        met.add(name)
+        found[name] = _version(name)
+        waiting += _required(name)
+    return {name: version for name, version in sorted(found.items()) if version is not None}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _version(name: str) -> str | None:
+    """The version that is installed; of what was installed from a folder, the hash of its files with it."""
+    return _locked(current()).get(name)
+
+
+@functools.lru_cache(maxsize=4)
+def _versions_in(lock: str) -> dict[str, str]:
+    return dict(line.split("==", 1) for line in lock.splitlines())
+
+
+def _locked(environment: Environment) -> dict[str, str]:
+    found = _versions_in(environment.lock)
+    own = environment.settings.get("unpublished", {})
+    return found | {name: f"{found.get(name)} {digest[:12]}" for name, digest in own.items()} if own else found
+
+
+@functools.cache
+def _required(name: str) -> tuple[str, ...]:
+    """What a distribution requires, extras too."""
+    try:
+        lines = importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    return tuple(_plain(match.group()) for line in lines if (match := _NAME.match(line)))
+
+
+@functools.cache
+def _owners(module: str) -> tuple[str, ...]:
+    """The distributions that a top-level module belongs to."""
+    if _version(_plain(module)) is not None:
+        return (module,)
+    return tuple(_by_module().get(module, ()))
+
+
+@functools.cache
+def _by_module() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def record(workspace: Workspace, environment: Environment) -> str:

@@ -19,9 +19,10 @@ from clew.catalog.tables import builds
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, IntegrityError, NotFoundError, OutsideError, StepError, UsageError
-from clew.pipelines import alive, environment, handing, keys, project, sources, state, unseen, watch
+from clew.pipelines import alive, environment, handing, keys, project, sources, state, watch
 from clew.pipelines._pipeline import Pipeline
 from clew.pipelines.graph import DatasetInput, Graph, Handle, Node
+from clew.pipelines.reach import Reach, Reached
 from clew.pipelines.values import Stored
 from clew.workspace import Workspace
 
@@ -74,7 +75,7 @@ class _Run:
     observer: Observer
     imported: dict[str, str | None]  # hashes of what the code read while it was imported
     doubts: list[str]  # why no step of this run can be cached
-    early: set[str]  # the modules that were loaded before the first step, and those that read when a step imports them
+    reach: Reach
     stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
 
 
@@ -133,7 +134,7 @@ def run(
             observer,
             imported={} if seen is None else seen.imported(code),
             doubts=_doubts(seen, modules),
-            early={module.__name__ for module in modules},
+            reach=Reach(code),
         )
         _run_all(this)
     return result
@@ -231,10 +232,10 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     if node.step.in_driver:
         _run_in_driver(this, ordinal, node, started)
         return
-    modules = project.modules_of(this.context.code)
-    for module in modules:
+    for module in this.reach.modules():
         state.forget_memories(module)
     try:
+        reached = this.reach.of(node.step)
         inputs, constants = handing.sort_arguments(node, this.stored, this.context.snapshots)
         of = keys.parts(
             node,
@@ -242,13 +243,13 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
             this.context.environment_id,
             {name: handing.content_id(node, name, value) for name, value in inputs.items()},
             constants,
-            held=_held(this, node, modules),
+            reached=reached,
             imported=this.imported,
         )
     except ClewError as error:
         _failed(this, ordinal, node, None, None, error, "", started, {})
     key = keys.key(of)
-    doubts = [] if not node.step.cache else [*this.doubts, *_unseen(this, node)]
+    doubts = [] if not node.step.cache else [*this.doubts, *_unseen(node, reached)]
     cacheable = node.step.cache and not doubts
     found = _from_cache(this, node, key) if cacheable else None
     if found is not None:
@@ -269,8 +270,7 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
         ):
             value = handing.collected(node.step.function(**arguments))
         if watched.touched:
-            new = {module.__name__ for module in project.modules_of(this.context.code)}
-            this.early |= new - {module.__name__ for module in modules}
+            this.reach.settle()
         outputs = handing.store_outputs(node, value, this.workspace.objects)
         if keys.declared(node, this.context.code) != {name: of[name] for name in ("files", "env")}:
             doubts.append("what it declares changed while it ran (mend: run it again)")
@@ -284,21 +284,7 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     _finish(this, ordinal, node, "ran", kept, of, why, started, inputs, outputs, log.getvalue())
 
 
-def _held(this: _Run, node: Node, modules: Sequence[ModuleType]) -> dict[str, str]:
-    """What the modules hold: of those that steps imported, only what has changed since."""
-    found: dict[str, str] = {}
-    root = this.context.code.root
-    for module in modules:
-        if module.__name__ in this.early:
-            found |= state.of_module(module, root)
-        else:
-            first = sources.fresh.get(module.__name__, {})
-            found |= {name: digest for name, digest in state.of_module(module).items() if first.get(name) != digest}
-    found["the step's own function"] = state.of_value(node.step.function, root)
-    return found
-
-
-def _unseen(this: _Run, node: Node) -> list[str]:
+def _unseen(node: Node, reached: Reached) -> list[str]:
     """Why what this step depends on can't be known, in words."""
     hidden = state.of_closure(node.step.function)
     found = [
@@ -307,7 +293,7 @@ def _unseen(this: _Run, node: Node) -> list[str]:
     if not node.step.vouched:
         found += [
             f"it may use {what}, which can't be seen (mend: declare what it reads and say @clew.step(cache=True))"
-            for what in unseen.reachable(node.step.function, this.context.code)
+            for what in reached.closure.unseen
         ]
     return found
 

@@ -15,13 +15,18 @@ import numpy as np
 import polars as pl
 
 from clew.errors import NotFoundError, UsageError
+from clew.pipelines import environment
 from clew.pipelines.graph import DatasetInput, Handle, Node
 from clew.pipelines.project import Project, file_hash, hashed
+from clew.pipelines.reach import Reached
 
-SCHEME = "k2"
+SCHEME = "k3"
 
 
+_MOST_NAMED = 6
 _SINGLE = {
+    "code": "",
+    "libraries": "library",
     "inputs": "input",
     "parameters": "parameter",
     "files": "file",
@@ -38,29 +43,31 @@ def parts(
     inputs: Mapping[str, str],
     constants: Mapping[str, Any],
     *,
-    held: Mapping[str, str],
+    reached: Reached,
     imported: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The parts of a key, each of them JSON-able.
 
     Args:
         node: the call.
-        project: the code; all of it counts.
+        project: the code.
         environment_id: the content id of what is installed.
         inputs: content ids of what the step is handed, by argument.
         constants: plain arguments.
-        held: hashes of what the project's modules hold just before the step.
+        reached: the code, values and libraries that the step reaches.
         imported: hashes of what the project's modules read while they were imported.
     """
     step = node.step
     return {
         "scheme": SCHEME,
         "step": f"{step.function.__module__}.{getattr(step.function, '__qualname__', step.name)}",
-        "code": project.content_id,
-        "environment": environment_id,
+        "code": dict(reached.closure.parts),
+        "whole": list(reached.closure.whole),
+        "platform": environment.platform_of_results(),
+        "libraries": {"all": environment_id} if reached.libraries is None else dict(reached.libraries),
         "inputs": dict(sorted(inputs.items())),
         "parameters": {name: _plain(node, name, value) for name, value in sorted(constants.items())},
-        "values": dict(sorted(held.items())),
+        "values": dict(sorted(reached.values.items())),
         "imported": dict(sorted(imported.items())),
         **declared(node, project),
     }
@@ -81,18 +88,31 @@ def key(of: Mapping[str, Any]) -> str:
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What changed between two keys of one step, in words."""
-    words = {"code": "the code changed", "environment": "the environment changed"}
+    if old.get("scheme") != new.get("scheme"):
+        return [f"steps' keys are made in another way now ({old.get('scheme')} → {new.get('scheme')})"]
     found = []
     for name, single in _SINGLE.items():
         if name == "values" and old.get("code") != new.get("code"):
             continue  # they follow from the code
         before, after = old.get(name, {}), new.get(name, {})
-        for part in sorted(before.keys() | after.keys()):
-            if before.get(part) != after.get(part):
-                shown = f" ({before.get(part)} → {after.get(part)})" if name == "parameters" else ""
-                found.append(f"{single} {part} changed{shown}")
-    found += [text for name, text in words.items() if old.get(name) != new.get(name)]
-    return found
+        changed = [part for part in sorted(before.keys() | after.keys()) if before.get(part) != after.get(part)]
+        if name == "code" and old.get("whole") != new.get("whole"):
+            changed = changed[:1]
+        found += [_changed(name, single, part, before.get(part), after.get(part)) for part in changed[:_MOST_NAMED]]
+        if len(changed) > _MOST_NAMED:
+            found.append(f"and {len(changed) - _MOST_NAMED} more of the {name}")
+    return found + [f"{name} changed" for name in ("step", "platform") if old.get(name) != new.get(name)]
+
+
+def _changed(name: str, single: str, part: str, before: Any, after: Any) -> str:
+    said = f"{single} {part}".strip()
+    if name == "libraries" and part == "all":
+        return "the environment changed"
+    if name in ("parameters", "libraries"):
+        return f"{said} changed ({before} → {after})"
+    if name == "code" and (before is None or after is None):
+        return f"{said} is {'no longer reached' if after is None else 'reached now'}"
+    return f"{said} changed"
 
 
 def _plain(node: Node, name: str, value: Any) -> Any:

@@ -51,6 +51,8 @@ def forget(root: Path) -> None:
     own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
+        if file is None and _is_folder_below(module, root):
+            del sys.modules[name]
         if name == "__main__" or not isinstance(file, str) or file.startswith("<") or not is_users(file):
             continue
         place = os.path.realpath(file)
@@ -59,6 +61,12 @@ def forget(root: Path) -> None:
             fresh.pop(name, None)
     kept.clear()
     importlib.invalidate_caches()
+
+
+def _is_folder_below(module: ModuleType, root: Path) -> bool:
+    """Whether it is a package without a file, of a folder of the project."""
+    places = list(getattr(module, "__path__", ()))
+    return bool(places) and all(Path(os.path.realpath(place)).is_relative_to(root) for place in places)
 
 
 def edited_since(modules: Iterable[ModuleType]) -> list[str]:
@@ -117,4 +125,4 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        fresh[module.__name__] = state.of_module(module)
+        fresh[module.__name__], _ = state.of_module(module)

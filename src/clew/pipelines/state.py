@@ -13,6 +13,8 @@ import enum
 import fractions
 import functools
 import hashlib
+import inspect
+import os
 import re
 import sys
 import types
@@ -37,13 +39,18 @@ _OWN = ("__doc__", "__builtins__", "__spec__", "__loader__", "__cached__", "__fi
 _DEEPEST = 40
 
 
+Place = tuple[str, int | str]
+"""Where code of the user's stands: its file, and its first line or its name there."""
+
+
 class _Hash:
-    """One hash in the making: what was met, and what can't be seen into."""
+    """One hash in the making: what was met, which code is among it, and what can't be seen into."""
 
     def __init__(self, root: str = "") -> None:
         self.root = root
         self.digest = hashlib.sha256()
         self.unseen: list[str] = []
+        self.places: list[Place] = []
         self._met: dict[int, int] = {}
         self._keep: list[Any] = []  # so that no address is used twice
 
@@ -69,6 +76,7 @@ class _Hash:
         inner = _Hash(self.root)
         inner.feed(value)
         self.unseen += inner.unseen
+        self.places += inner.places
         return inner.digest.hexdigest()
 
     def add(self, text: str | bytes) -> None:
@@ -135,6 +143,7 @@ class _Hash:
         elif isinstance(value, types.FunctionType):
             self.add(f"{value.__module__}.{value.__qualname__}")
             if _users(value):
+                self.places.append((_real(value.__code__.co_filename), value.__code__.co_firstlineno))
                 cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
                 self.each((value.__defaults__, value.__kwdefaults__, vars(value), *cells), depth)
         elif isinstance(value, staticmethod | classmethod | _REMEMBERS):
@@ -144,6 +153,8 @@ class _Hash:
         elif isinstance(value, type):
             self.add(f"{value.__module__}.{value.__qualname__}")
             if _users(value):
+                file = str(getattr(sys.modules.get(value.__module__), "__file__", ""))
+                self.places.append((_real(file), value.__qualname__.partition(".")[0]))
                 self.each(
                     (part for name, one in vars(value).items() if name not in _OWN for part in (name, one)), depth
                 )
@@ -200,18 +211,54 @@ def of_value(value: Any, root: Path | None = None) -> str:
     return made.digest.hexdigest()
 
 
-def of_module(module: types.ModuleType, root: Path | None = None) -> dict[str, str]:
-    """The hash of each value that a module holds, by its full name; what its functions hold is in one more."""
-    found, functions = {}, []
-    for name, value in sorted(vars(module).items()):
-        if name.startswith("__") or isinstance(value, types.ModuleType):
+def of_module(
+    module: types.ModuleType, root: Path | None = None, names: Iterable[str] | None = None
+) -> tuple[dict[str, str], list[Place]]:
+    """The hash of each value that a module holds, or of those with these names, and the code that is met in them."""
+    found: dict[str, str] = {}
+    places: list[Place] = []
+    held = vars(module)
+    for name in sorted(held) if names is None else sorted(set(names) & held.keys()):
+        value = held[name]
+        if name.startswith("__") or isinstance(value, types.ModuleType) or _is_as_written(value, module, name):
             continue
-        if isinstance(value, types.FunctionType | type) or type(value).__module__.startswith("clew."):
-            functions += [name, value]
-        else:
-            found[f"{module.__name__}.{name}"] = of_value(value, root)
-    found[f"{module.__name__} (functions)"] = of_value(functions, root)
-    return found
+        made = _Hash("" if root is None else str(root))
+        made.feed(value)
+        found[f"{module.__name__}.{name}"] = made.digest.hexdigest()
+        places += made.places
+    return found, places
+
+
+def _is_as_written(value: Any, module: types.ModuleType, name: str) -> bool:
+    """Whether this is the function that the module's text binds to this name, and holds nothing besides."""
+    return (
+        type(value) is types.FunctionType
+        and value.__qualname__ == name
+        and value.__globals__ is vars(module)
+        and not value.__closure__
+        and not value.__dict__
+        and not value.__kwdefaults__
+        and not value.__defaults__
+    )
+
+
+def of_function(function: Any, root: Path | None = None) -> tuple[str, list[Place]]:
+    """The hash of what a function carries along, and the code that is met in it."""
+    made = _Hash("" if root is None else str(root))
+    made.feed(function)
+    return made.digest.hexdigest(), made.places
+
+
+def place_of(function: Any) -> Place | None:
+    """Where a function of the user's stands."""
+    inner = inspect.unwrap(getattr(function, "func", function))
+    code = getattr(inner, "__code__", None)
+    return None if code is None else (_real(code.co_filename), code.co_firstlineno)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _real(file: str) -> str:
+    return os.path.realpath(file)
 
 
 def forget_memories(module: types.ModuleType) -> None:
