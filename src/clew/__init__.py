@@ -8,7 +8,7 @@ from clew._version import __version__
 if TYPE_CHECKING:
     from clew.data import Snapshot
     from clew.errors import ClewError
-    from clew.models import Evaluation, Model, at_least, at_most, better, register
+    from clew.models import Evaluation, Model, at_least, at_most, better, record, register
     from clew.pipelines import dataset, pipeline, step
     from clew.session import Session, open_workspace
 
@@ -24,6 +24,7 @@ _HOME = {
     "dataset": "clew.pipelines",
     "open_workspace": "clew.session",
     "pipeline": "clew.pipelines",
+    "record": "clew.models",
     "register": "clew.models",
     "step": "clew.pipelines",
 }
@@ -41,6 +42,7 @@ __all__ = [
     "dataset",
     "open_workspace",
     "pipeline",
+    "record",
     "register",
     "step",
 ]

@@ -14,6 +14,7 @@ from clew.catalog.commands import (
     CreateEndpoint,
     CreateMonitor,
     CreateWorkspace,
+    DescribeRun,
     EndLease,
     EndRun,
     EvaluationSpec,
@@ -92,6 +93,22 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
         inputs={"raw": ("house-sales@1", snapshot_id)},
         occurred_at=WHEN,
     )
+    said_id = yield StartRun(
+        name="script",
+        pipeline="script",
+        entry="train.py",
+        provenance="declared",
+        code_id=None,
+        environment_id=None,
+        parameters={"depth": 3},
+        criteria=[],
+        inputs={},
+        occurred_at=WHEN,
+    )
+    yield DescribeRun(
+        run_id=said_id, inputs={"sales": ("house-sales@1", snapshot_id)}, parameters={"rate": 0.1}, code_id=code_id
+    )
+    yield EndRun(run_id=said_id, state="done")
     yield FinishStep(
         run_id=run_id,
         ordinal=0,

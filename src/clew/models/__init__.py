@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from clew.models.criteria import Criterion, at_least, at_most, better
     from clew.models.evaluation import Evaluation, by_slice, regression
     from clew.models.model import Model
+    from clew.models.recording import Recording, record
     from clew.models.registry import ModelVersion, all_versions, by_id, find, move_alias
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Evaluation",
     "Model",
     "ModelVersion",
+    "Recording",
     "all_versions",
     "at_least",
     "at_most",
@@ -24,6 +26,7 @@ __all__ = [
     "by_slice",
     "find",
     "move_alias",
+    "record",
     "register",
     "regression",
 ]
@@ -35,6 +38,7 @@ __getattr__ = lazy(
         "Evaluation": "clew.models.evaluation",
         "Model": "clew.models.model",
         "ModelVersion": "clew.models.registry",
+        "Recording": "clew.models.recording",
         "all_versions": "clew.models.registry",
         "at_least": "clew.models.criteria",
         "at_most": "clew.models.criteria",
@@ -43,6 +47,7 @@ __getattr__ = lazy(
         "by_slice": "clew.models.evaluation",
         "find": "clew.models.registry",
         "move_alias": "clew.models.registry",
+        "record": "clew.models.recording",
         "register": "clew.models._register",
         "regression": "clew.models.evaluation",
     },

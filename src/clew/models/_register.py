@@ -4,16 +4,20 @@ import functools
 import hashlib
 import inspect
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from clew.catalog.commands import EvaluationSpec, InputSpec, RegisterModel
+from clew.data import Snapshot
 from clew.errors import UsageError
 from clew.models.evaluation import Evaluation, loss_summary
 from clew.models.model import Model
 from clew.models.signature import Signature
+from clew.objects import ObjectStore
 from clew.pipelines import RunContext, Step, values
 from clew.pipelines.graph import current
 from clew.pipelines.values import Stored
@@ -79,43 +83,32 @@ def _register(
     packaged: Model = model.load(objects, Model)
     test_rows: pl.DataFrame = test.load(objects, pl.DataFrame)
     train_rows: pl.DataFrame = train.load(objects, pl.DataFrame)
-    if target not in test_rows.columns:
-        raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
-    predictions = packaged.predict(test_rows)
-    profile = {
-        "target": target,
-        "inputs": _profiles(packaged.signature, train_rows),
-        "prediction": freeze_reference(predictions, _SEED, count=_BINS)[1].to_dict(),
-        **_losses(predictions, test_rows[target]),
-    }
-    verdicts = [criterion.judge(judged.metrics) for criterion in context.criteria]
-    broken = [verdict for verdict in verdicts if not verdict["met"]]
-    refused = "; ".join(f"{v['criterion']}: it is {v['value']:g}, the limit {v['limit']:g}" for v in broken)
+    judged_by = judge(context.criteria, judged.metrics)
     answer = context.workspace.catalog.execute(
         RegisterModel(
             model=model_name,
             run_id=context.run_id,
             artifact=model.spec,
-            identity=_identity(context, model, evaluation, verdicts),
+            identity=identity(
+                model.spec.content_id,
+                evaluation.spec.content_id,
+                judged_by.verdicts,
+                context.snapshots,
+                context.code.content_id,
+                context.environment_id,
+            ),
             provenance="recorded",
             signature=packaged_signature(packaged),
             metrics=judged.metrics,
-            verdicts=verdicts,
-            refused_because=refused or None,
+            verdicts=judged_by.verdicts,
+            refused_because=judged_by.refused,
             inputs=[
                 *(InputSpec(role=role, snapshot_id=snapshot.id) for role, snapshot in context.snapshots.items()),
                 InputSpec(role="train", artifact=train.spec),
                 InputSpec(role="test", artifact=test.spec),
             ],
             evaluations=[
-                EvaluationSpec(
-                    name="test",
-                    metrics=judged.metrics,
-                    slices=judged.slices,
-                    test=test.spec,
-                    predictions=values.store(objects, pl.DataFrame({"prediction": predictions})).spec,
-                    profile=values.store(objects, profile).spec,
-                )
+                evaluation_of(objects, packaged, judged, train=train_rows, test=test_rows, proof=test, target=target)
             ],
             occurred_at=context.occurred_at,
         )
@@ -123,10 +116,68 @@ def _register(
     reference = f"{model_name}@{answer['version']}"
     context.result.models.append(reference)
     context.result.metrics.update(judged.metrics)
-    if refused:
-        context.result.refused.append(f"{reference}: {refused}")
-        return "ran", f"{reference} was refused: {refused}"
+    if judged_by.refused:
+        context.result.refused.append(f"{reference}: {judged_by.refused}")
+        return "ran", f"{reference} was refused: {judged_by.refused}"
     return ("ran", f"registered {reference}") if answer["changed"] else ("cached", f"it is {reference}, unchanged")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the criteria say of metrics: each one's verdict, and why the version is refused, if it is."""
+
+    verdicts: list[dict[str, Any]]
+    refused: str | None
+
+
+def judge(criteria: Sequence[Any], metrics: Mapping[str, float]) -> Judgement:
+    """Judge metrics by criteria."""
+    verdicts = [criterion.judge(metrics) for criterion in criteria]
+    broken = [verdict for verdict in verdicts if not verdict["met"]]
+    refused = "; ".join(f"{v['criterion']}: it is {v['value']:g}, the limit {v['limit']:g}" for v in broken)
+    return Judgement(verdicts, refused or None)
+
+
+def evaluation_of(
+    objects: ObjectStore,
+    model: Model,
+    evaluation: Evaluation,
+    *,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    proof: Stored,
+    target: str,
+) -> EvaluationSpec:
+    """How a model did on its test rows, with what live inputs and predictions will be compared with.
+
+    Args:
+        objects: where it is kept.
+        model: the model.
+        evaluation: its metrics.
+        train: the rows that it was trained on.
+        test: the rows that it was tested on, n of them.
+        proof: these rows as they are stored.
+        target: the column of `test` that holds the truth.
+
+    Raises UsageError when there is no such column.
+    """
+    if target not in test.columns:
+        raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
+    predictions = model.predict(test)
+    profile = {
+        "target": target,
+        "inputs": _profiles(model.signature, train),
+        "prediction": freeze_reference(predictions, _SEED, count=_BINS)[1].to_dict(),
+        **_losses(predictions, test[target]),
+    }
+    return EvaluationSpec(
+        name="test",
+        metrics=evaluation.metrics,
+        slices=evaluation.slices,
+        test=proof.spec,
+        predictions=values.store(objects, pl.DataFrame({"prediction": predictions})).spec,
+        profile=values.store(objects, profile).spec,
+    )
 
 
 def _losses(predictions: np.ndarray, truth: pl.Series) -> dict[str, Any]:
@@ -154,14 +205,15 @@ def packaged_signature(model: Model) -> Any:
     return msgspec.to_builtins(model.signature)
 
 
-def _identity(context: RunContext, model: Stored, evaluation: Stored, verdicts: list[dict[str, Any]]) -> str:
+def identity(
+    model: str,
+    evaluation: str | None,
+    verdicts: list[dict[str, Any]],
+    snapshots: Mapping[str, Snapshot],
+    code: str | None,
+    environment: str,
+) -> str:
     """The same model, from the same snapshots, code and environment, judged the same."""
-    parts = [
-        model.spec.content_id,
-        evaluation.spec.content_id,
-        verdicts,
-        sorted((role, snapshot.content_id) for role, snapshot in context.snapshots.items()),
-        context.code.content_id,
-        context.environment_id,
-    ]
+    used = sorted((role, snapshot.content_id) for role, snapshot in snapshots.items())
+    parts = [model, evaluation, verdicts, used, code, environment]
     return f"i1:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"

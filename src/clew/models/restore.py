@@ -112,13 +112,18 @@ def restore(version: ModelVersion, dest: Path) -> dict[str, Any]:
             model_id=version.content_id[:13] + "…",
             python=environment.python,
             platform=environment.platform,
-            commands="\n".join("clew " + shlex.join(command) for command in recipe.commands),
+            commands="\n".join(_shell(version, run.entry, recipe)),
             provenance=version.provenance,
             promise=_PROMISE[version.provenance],
         )
     )
     unfinished.unlink()
     return about | {"folder": str(dest.resolve()), "commands": recipe.commands}
+
+
+def _shell(version: ModelVersion, entry: str, recipe: Recipe) -> list[str]:
+    lines = ["clew " + shlex.join(command) for command in recipe.commands]
+    return lines if version.provenance == "recorded" else [*lines, shlex.join(["python", f"code/{entry}"])]
 
 
 def data_path(dest: Path, snapshot: Snapshot) -> Path:
@@ -151,6 +156,8 @@ def make_recipe(version: ModelVersion, dest: Path) -> Recipe:
     for name, value in run.parameters.items():
         text = roles[name] if name in roles else value if isinstance(value, str) else json.dumps(value)
         settings += ["--set", f"{name}={text}"]
+    if version.provenance != "recorded":
+        return Recipe(commands, roles)
     commands.append(
         ["run", f"code/{run.entry}:{run.pipeline}", *settings, "--occurred-at", run.occurred_at.isoformat()]
     )

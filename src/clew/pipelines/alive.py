@@ -47,7 +47,7 @@ def mark_interrupted(workspace: Workspace) -> list[str]:
     if not workspace.is_local:
         return []
     workspace.locks.mkdir(parents=True, exist_ok=True)
-    query = sa.select(builds.runs.c.id).where(builds.runs.c.state == "running", builds.runs.c.provenance == "recorded")
+    query = sa.select(builds.runs.c.id).where(builds.runs.c.state == "running", builds.runs.c.provenance != "imported")
     running = [str(row.id) for row in workspace.catalog.rows(query)]
     marked = [run_id for run_id in running if _is_dead(workspace, run_id) and _mark(workspace, run_id)]
     _sweep(workspace)

@@ -158,7 +158,7 @@ def _start(
             provenance="recorded",
             code_id=project.record(workspace, code),
             environment_id=environment.record(workspace, env),
-            parameters={name: _shown(name, value) for name, value in parameters.items()},
+            parameters={name: shown(name, value) for name, value in parameters.items()},
             criteria=[criterion.describe() for criterion in pipeline.accept],
             inputs={
                 role: (source.reference, snapshots[role].id) for role, source in _inputs(parameters, graph).items()
@@ -169,7 +169,8 @@ def _start(
     return run_id
 
 
-def _shown(name: str, value: Any) -> Any:
+def shown(name: str, value: Any) -> Any:
+    """A parameter's value as it is recorded. Raises UsageError for what can't be."""
     if isinstance(value, DatasetInput):
         return value.reference
     if isinstance(value, Path):

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -72,6 +72,13 @@ def capture(entry: Path) -> Project:
     root = entry.resolve().parent
     files, places = gather(root)
     return Project(root, entry.resolve().name, files, *_git(root), places)
+
+
+def capture_cells(name: str, cells: Sequence[str], root: Path) -> Project:
+    """The code of a notebook: its cells, in the order in which they ran, and all that they can reach."""
+    text = "\n\n".join(f"# In [{number}]\n{cell.rstrip()}" for number, cell in enumerate(cells, start=1))
+    files, places = gather(root.resolve())
+    return Project(root.resolve(), name, {**files, name: f"{text}\n".encode()}, *_git(root), places)
 
 
 def gather(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:

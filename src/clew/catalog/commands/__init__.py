@@ -2,6 +2,7 @@
 
 from clew.catalog.commands.builds import (
     ArtifactSpec,
+    DescribeRun,
     EndRun,
     FinishStep,
     ForgetStep,
@@ -42,6 +43,7 @@ __all__ = [
     "CreateEndpoint",
     "CreateMonitor",
     "CreateWorkspace",
+    "DescribeRun",
     "EndLease",
     "EndRun",
     "EvaluationSpec",

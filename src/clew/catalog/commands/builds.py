@@ -97,6 +97,38 @@ class StartRun(Command, frozen=True, kw_only=True):
         return run_id
 
 
+class DescribeRun(Command, frozen=True, kw_only=True):
+    """Add what a declared run says of itself while it lasts: what it used, its parameters, its code."""
+
+    run_id: Id
+    inputs: dict[str, tuple[str, Id]] = {}
+    parameters: dict[str, Any] = {}
+    code_id: Id | None = None
+
+    def apply(self, tx: Transaction) -> str:
+        """Give the run's id."""
+        run = tx.lock(builds.runs, id=self.run_id)
+        if run is None:
+            raise NotFoundError(f"no run {self.run_id}", mend="clew runs list")
+        if run.state != "running" or run.provenance != "declared":
+            raise UsageError(
+                f"run {self.run_id} is {run.state} and {run.provenance}: it can't be described any more",
+                mend="describe a declared run while it runs",
+            )
+        known = tx.connection.execute(
+            sa.select(builds.run_inputs.c.role).where(builds.run_inputs.c.run_id == self.run_id)
+        ).scalars()
+        for role in self.inputs.keys() - set(known):  # those that are known were added before an answer was lost
+            reference, snapshot_id = self.inputs[role]
+            tx.insert(builds.run_inputs, run_id=self.run_id, role=role, reference=reference, snapshot_id=snapshot_id)
+        fields: dict[str, Any] = {"parameters": {**run.parameters, **self.parameters}} if self.parameters else {}
+        if self.code_id is not None:
+            fields["code_id"] = self.code_id
+        if fields:
+            tx.update(builds.runs, builds.runs.c.id == self.run_id, **fields)
+        return self.run_id
+
+
 class FinishStep(Command, frozen=True, kw_only=True):
     """Keep what became of a step; a step that ran can be found by its key from now on."""
 
