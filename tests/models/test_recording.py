@@ -116,7 +116,7 @@ def test_a_declared_version_is_restored_and_its_script_runs_there(sales: Project
     told = restore.restore(find(sales.workspace, "house-price@1"), dest)
     readme = (dest / "README.md").read_text()
     assert "python code/train.py" in readme
-    assert "a script said what it used" in readme
+    assert "A script said what it used" in readme
     assert "clew run " not in readme
     for command in told["commands"]:
         code = f"from clew.cli import main; main({command!r})"
@@ -201,7 +201,7 @@ with clew.record("long") as run:
 
 def test_a_script_that_is_killed_is_interrupted(sales: Project) -> None:
     child = start(LONG, sales.code, CLEW_WORKSPACE=str(sales.folder))
-    while "on" not in child.stdout:
+    while not (sales.code / "stdout").exists() or "on" not in child.stdout:
         time.sleep(0.02)
     assert mark_interrupted(sales.workspace) == []
     child.kill()
@@ -235,10 +235,12 @@ def test_what_is_wrong_is_refused(sales: Project) -> None:
             run.register(Doubling())  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="no column 'cost'"):
             run.register(model, train=SALES, test=SALES, target="cost")
+        with pytest.raises(UsageError, match="test has 2 rows"):
+            run.register(model, train=SALES, test=SALES.head(2), target="price")
         run.log_metrics(mae=float("nan"))
     shown = the_run(sales)
     assert json.loads(json.dumps(shown["parameters"])) == {"a": 1}
-    assert shown["metrics"] == {"mae": None}
+    assert shown["metrics"]["mae"] is None
     roles = sales.workspace.catalog.rows(sa.select(builds.run_inputs.c.role).order_by("role"))
     assert [row.role for row in roles] == ["newer", "sales"]
     with pytest.raises(UsageError, match="can't be described any more"):

@@ -25,6 +25,7 @@ from clew.stats import freeze_reference
 
 _SEED = 20  # which reference rows choose the bins; any fixed number serves
 _BINS = 32
+_FEWEST = 3  # of which a fifth chooses the bins, and the others are counted
 
 
 class _DriverStep(Step[..., Any]):
@@ -159,10 +160,16 @@ def evaluation_of(
         proof: these rows as they are stored.
         target: the column of `test` that holds the truth.
 
-    Raises UsageError when there is no such column.
+    Raises UsageError when there is no such column, or when there are too few rows.
     """
     if target not in test.columns:
         raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
+    for what, rows in (("train", train), ("test", test)):
+        if rows.height < _FEWEST:
+            raise UsageError(
+                f"{what} has {rows.height} rows, and live ones can't be compared with so few",
+                mend=f"hand over at least {_FEWEST} rows",
+            )
     predictions = model.predict(test)
     profile = {
         "target": target,

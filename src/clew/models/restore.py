@@ -39,9 +39,9 @@ How to build it again, in an environment with `environment/requirements.txt` ins
 Provenance: {provenance}. {promise}
 """
 _PROMISE = {
-    "recorded": "inputs, code, parameters and environment were captured: these commands should give the same again.",
-    "declared": "a script said what it used: what it did not say is not here.",
-    "imported": "it came from elsewhere: only what came with it is here.",
+    "recorded": "Inputs, code, parameters and environment were captured: these commands should give the same again.",
+    "declared": "A script said what it used: what it did not say is not here.",
+    "imported": "It came from elsewhere: only what came with it is here.",
 }
 
 
