@@ -27,7 +27,7 @@ class Environment:
     platform: str
     settings: dict[str, Any]
 
-    @property
+    @functools.cached_property
     def content_id(self) -> str:
         """The id of what a result may depend on: the lock, Python's version, the platform."""
         parts: list[Any] = [self.lock, self.python, self.platform]
@@ -80,6 +80,11 @@ def versions(modules: frozenset[str]) -> dict[str, str] | None:
 
     None when a module belongs to none that is known: then it can't be told.
     """
+    return _versions_for(modules, current().content_id)
+
+
+@functools.lru_cache(maxsize=1000)
+def _versions_for(modules: frozenset[str], _environment_id: str) -> dict[str, str] | None:
     found = {_plain(name): _version(name) for name in _ALWAYS}
     waiting = ["polars", "pyarrow", "numpy"]
     for module in modules - sys.stdlib_module_names - {"clew"}:

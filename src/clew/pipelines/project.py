@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from clew.catalog.commands import RecordCode
 from clew.errors import UsageError
@@ -27,11 +28,7 @@ _ELSEWHERE = "_elsewhere"
 
 @dataclass(frozen=True)
 class Project:
-    """The code of a run: every Python file in the pipeline's folder, and of packages used in place from elsewhere.
-
-    The whole folder counts as what each step depends on. That re-runs more than is needed when a file changes,
-    and never less.
-    """
+    """The code of a run: every Python file in the pipeline's folder, and of packages used in place from elsewhere."""
 
     root: Path
     entry: str  # the pipeline's file, relative to the root
@@ -39,6 +36,7 @@ class Project:
     git_commit: str | None
     git_dirty: bool | None
     places: dict[str, str] = field(default_factory=dict)  # where each file lies → its path in the archive
+    modules_seen: dict[str, tuple[Any, bool]] = field(default_factory=dict, compare=False, repr=False)
 
     @functools.cached_property
     def content_id(self) -> str:
@@ -153,12 +151,19 @@ def _is_mentioned(name: str, texts: list[bytes]) -> bool:
 
 def modules_of(project: Project) -> list[ModuleType]:
     """The modules of this code that are loaded, by name."""
-    found = {
-        name: module
-        for name, module in list(sys.modules.items())
-        if isinstance(file := getattr(module, "__file__", None), str) and is_users(file) and project.owns(file)
-    }
+    known = project.modules_seen
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name not in known or known[name][0] is not module:
+            known[name] = (module, _is_of(project, module))
+        if known[name][1]:
+            found[name] = module
     return [found[name] for name in sorted(found)]
+
+
+def _is_of(project: Project, module: Any) -> bool:
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and is_users(file) and project.owns(file)
 
 
 def file_hash(path: Path, *, deep: bool = True) -> str | None:

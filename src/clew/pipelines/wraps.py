@@ -166,13 +166,13 @@ def _wrapper(original: Any, make: Callable[[], Any]) -> Any:
 
 
 def _reader(original: Callable[..., Any], called: str, first: int = 0) -> Any:
-    try:
-        names = list(inspect.signature(original).parameters)
-    except ValueError:  # made in C
-        names = []
-    named = names[first] if len(names) > first else None
-
     def make() -> Any:
+        try:
+            names = list(inspect.signature(original).parameters)
+        except ValueError:  # made in C
+            names = []
+        named = names[first] if len(names) > first else None
+
         @functools.wraps(original, updated=())
         def reading(*args: Any, **kwargs: Any) -> Any:
             if _told:
