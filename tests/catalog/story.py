@@ -19,6 +19,7 @@ from clew.catalog.commands import (
     EndRun,
     EvaluationSpec,
     FinishStep,
+    FinishSteps,
     ForgetFragments,
     ForgetStep,
     FragmentSpec,
@@ -129,6 +130,14 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
         run_id=run_id, ordinal=2, name="plot", state="ran", cache_key=f"s1:{digest('plot')}", key_parts={}, why="new",
         started_at=WHEN,
     )  # fmt: skip
+    more = [
+        FinishStep(
+            run_id=run_id, ordinal=ordinal, name=f"more {ordinal}", state="ran", why="new", key_parts={},
+            cache_key=f"s1:{digest(f'more {ordinal}')}", outputs={"more": artifact(f"more {ordinal}")}, started_at=WHEN,
+        )
+        for ordinal in (3, 4)
+    ]  # fmt: skip
+    yield FinishSteps(steps=more)
     yield ForgetStep(cache_key=f"s1:{digest('plot')}", reason="its bytes were damaged")
     version: dict[str, Any] = {
         "run_id": run_id,

@@ -4,6 +4,7 @@ import json
 import math
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,46 @@ def test_a_metric_that_is_no_number_is_shown(project: Project) -> None:
 
     pipelines.run(project.workspace, pipeline, path, observer=observe)
     assert latest(project)["metrics"] == {"loss": None, "mae": 1.0}
+
+
+FOUR = """
+@clew.step
+def one(x: int) -> int:
+    return x + 1
+@clew.step(cache=False)
+def last(x: int) -> int:
+    {body}
+@clew.pipeline
+def main() -> None:
+    last(one(one(one(0))))
+"""
+ENDS = {"return x": "done", "raise ValueError(x)": "failed", "raise KeyboardInterrupt": "cancelled"}
+
+
+@pytest.mark.parametrize("body", ENDS)
+def test_what_came_from_the_cache_is_journalled_however_the_run_ends(project: Project, body: str) -> None:
+    project.write(FOUR.format(body="return x"))
+    project.run()
+    project.write(FOUR.format(body=body))
+    with suppress(StepError, KeyboardInterrupt):
+        project.run()
+    shown = latest(project)
+    assert shown["status"] == ENDS[body]
+    assert [step["status"] for step in shown["steps"]][:3] == ["cached"] * 3
+
+
+def test_a_step_is_journalled_before_the_next_one_runs(project: Project) -> None:
+    project.write(FOUR.format(body="return x"))
+    project.run()
+    seen: list[int] = []
+
+    def observe(name: str, state: str, _why: str) -> None:
+        if (name, state) == ("last", "running"):
+            seen.append(len(latest(project)["steps"]))
+
+    pipeline, path = pipelines.load(str(project.code / "pipeline.py"))
+    pipelines.run(project.workspace, pipeline, path, observer=observe)
+    assert seen == [3]
 
 
 def test_ctrl_c_leaves_the_run_cancelled(project: Project) -> None:

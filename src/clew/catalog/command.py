@@ -46,7 +46,7 @@ class Transaction:
         for column, value in (("recorded_at", self.recorded_at), ("actor_id", self.actor_id)):
             if column in table.c and column not in values:
                 values[column] = value
-        self.connection.execute(table.insert().values(**values))
+        self.connection.execute(_insert(table), values)
         return str(values.get("id", ""))
 
     def update(self, table: sa.Table, where: sa.ColumnElement[bool], **values: Any) -> int:
@@ -59,7 +59,9 @@ class Transaction:
 
     def find(self, table: sa.Table, **equal: Any) -> sa.Row[Any] | None:
         """The row whose columns equal these values, or None."""
-        return self.first(sa.select(table).where(*(table.c[name] == value for name, value in equal.items())))
+        if None in equal.values():
+            return self.first(sa.select(table).where(*(table.c[name] == value for name, value in equal.items())))
+        return self.connection.execute(_select_equal(table, tuple(equal)), equal).first()
 
     def lock(self, table: sa.Table, **equal: Any) -> sa.Row[Any] | None:
         """As `find`, and nobody else changes that row until this transaction ends."""
@@ -71,6 +73,17 @@ class Transaction:
         """One more than the largest number so far; lock the owner's row first."""
         largest = self.connection.execute(sa.select(sa.func.max(column)).where(where)).scalar()
         return 1 if largest is None else int(largest) + 1
+
+
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    """Made once: building a statement costs more than running it."""
+    return table.insert()
+
+
+@cache
+def _select_equal(table: sa.Table, names: tuple[str, ...]) -> sa.Select[Any]:
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in names))
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ import io
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from clew.catalog import now
-from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, ForgetStep, StartRun
+from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, FinishSteps, ForgetStep, StartRun
 from clew.catalog.tables import builds
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
@@ -26,6 +26,7 @@ from clew.pipelines.reach import Reach, Reached
 from clew.pipelines.values import Stored
 from clew.workspace import Workspace
 
+_TOGETHER = timedelta(milliseconds=50)
 Observer = Callable[[str, str, str], None]
 """Told of each step: its name, its state (running, ran, cached, failed, skipped), and why."""
 
@@ -77,6 +78,7 @@ class _Run:
     doubts: list[str]  # why no step of this run can be cached
     reach: Reach
     stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
+    waiting: list[FinishStep] = field(default_factory=list)  # to be journalled: steps from the cache, mostly
 
 
 def run(
@@ -202,6 +204,7 @@ def _run_all(this: _Run) -> None:
         for ordinal, node in enumerate(this.graph.nodes):
             _run_node(this, ordinal, node)
     except KeyboardInterrupt:
+        _journal(this)
         catalog.execute(EndRun(run_id=result.run, state="cancelled", error="cancelled by Ctrl-C"))
         raise
     except ClewError as error:
@@ -209,8 +212,10 @@ def _run_all(this: _Run) -> None:
         # When the disk is full, this can't be kept either: the run's lock is gone then, and the next start marks it.
         with contextlib.suppress(OutsideError):
             _skip_rest(this)
+            _journal(this)
             catalog.execute(EndRun(run_id=result.run, state="failed", error=error.message, metrics=result.metrics))
         raise
+    _journal(this)
     result.status = "done"
     catalog.execute(EndRun(run_id=result.run, state="done", metrics=result.metrics))
 
@@ -231,6 +236,7 @@ def _resolve(workspace: Workspace, parameters: Mapping[str, Any], graph: Graph) 
 def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     started = now()
     if node.step.in_driver:
+        _journal(this)
         _run_in_driver(this, ordinal, node, started)
         return
     for module in this.reach.modules():
@@ -256,6 +262,7 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     if found is not None:
         _finish(this, ordinal, node, "cached", key, of, "nothing that it depends on changed", started, inputs, found)
         return
+    _journal(this)
     why = _why(this, node, of)
     this.observer(node.name, "running", why)
     log = io.StringIO()
@@ -389,7 +396,7 @@ def _finish(
 ) -> None:
     for name, stored in outputs.items():
         this.stored[node, name] = stored
-    this.workspace.catalog.execute(
+    this.waiting.append(
         FinishStep(
             run_id=this.context.run_id,
             ordinal=ordinal,
@@ -404,8 +411,17 @@ def _finish(
             started_at=started,
         )
     )
+    if status != "cached" or now() - this.waiting[0].started_at > _TOGETHER:
+        _journal(this)
     this.context.result.steps.append(StepResult(node.name, status, why))
     this.observer(node.name, status, why)
+
+
+def _journal(this: _Run) -> None:
+    """Journal what waits: that a step was in the cache may be told a moment late, and nothing is lost without it."""
+    steps, this.waiting = this.waiting, []
+    if steps:
+        this.workspace.catalog.execute(steps[0] if len(steps) == 1 else FinishSteps(steps=steps))
 
 
 def _failed(
@@ -423,6 +439,7 @@ def _failed(
     own = isinstance(error, ClewError)
     text = _text(str(error) if own else _users_traceback(error))
     with contextlib.suppress(OutsideError):  # the disk may be full: what the step raised is what is to be said
+        _journal(this)
         this.workspace.catalog.execute(
             FinishStep(
                 run_id=this.context.run_id,

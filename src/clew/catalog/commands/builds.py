@@ -178,6 +178,16 @@ class FinishStep(Command, frozen=True, kw_only=True):
         return step_id
 
 
+class FinishSteps(Command, frozen=True, kw_only=True):
+    """Keep what became of several steps, all or none of them: a transaction for each would cost more than the steps."""
+
+    steps: list[FinishStep]
+
+    def apply(self, tx: Transaction) -> list[str]:
+        """Give the steps' ids."""
+        return [step.apply(tx) for step in self.steps]
+
+
 class ForgetStep(Command, frozen=True, kw_only=True):
     """Take a key out of the cache, because what it made is gone or damaged."""
 
