@@ -296,6 +296,98 @@ def test_a_metric_that_is_no_number_is_shown(project: Project) -> None:
     assert latest(project)["metrics"] == {"loss": None, "mae": 1.0}
 
 
+FLAKY = """
+import os
+import pathlib
+TRIES = pathlib.Path(__file__).with_name("tries")
+@clew.step(retries={retries}, wait=0.01, cache=True)
+def flaky(rows: list) -> int:
+    rows.append(1)
+    with TRIES.open("a") as file:
+        file.write("x")
+    if TRIES.stat().st_size < 3:
+        print("not yet")
+        raise ConnectionError("the warehouse is asleep")
+    return len(rows)
+@clew.pipeline
+def main() -> None:
+    flaky([])
+"""
+
+
+def test_a_step_is_tried_again(project: Project) -> None:
+    project.write(FLAKY.format(retries=1))
+    with pytest.raises(StepError, match="the warehouse is asleep"):
+        project.run()
+    assert (project.code / "tries").read_text() == "xx"
+    (project.code / "tries").unlink()
+    project.write(FLAKY.format(retries=2))
+    seen: list[str] = []
+    pipeline, path = pipelines.load(str(project.code / "pipeline.py"))
+    done = pipelines.run(project.workspace, pipeline, path, observer=lambda _name, _state, why: seen.append(why))
+    assert "it was tried 3 times" in why(done, "flaky")
+    assert [one[:39] for one in seen[1:3]] == [f"attempt {n} raised ConnectionError; again" for n in (1, 2)]
+    row = project.workspace.catalog.first(sa.select(builds.steps.c.log).where(builds.steps.c.state == "ran"))
+    assert row is not None
+    log = project.workspace.objects.get(row.log).decode()
+    assert log.count("not yet") == log.count("ConnectionError: the warehouse is asleep") == 2
+
+
+UNFIT = """
+import numpy as np
+import pandas as pd
+@clew.step
+def count() -> int:
+    return 1
+@clew.step
+def table() -> pl.DataFrame:
+    return pl.DataFrame({{"a": [1]}})
+@clew.step
+def take({parameter}) -> int:
+    return 1
+@clew.pipeline
+def main() -> None:
+    take({argument})
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameter", "argument", "words"),
+    [
+        ("x: pl.DataFrame", "count()", "count gives int, and 'x' of step take (pipeline.py:"),
+        ("x: int", "table()", "table gives DataFrame"),
+        ("x: clew.Model", "table()", "takes Model"),
+        ("x: np.ndarray", "table()", "takes ndarray"),
+        ("x: str", "count()", "takes str"),
+        ("x: int", "'six'", "x='six' is str"),
+        ("x: int | None", "1.5", "x=1.5 is float"),
+        ("x: list[int]", "count(), 3", "too many positional arguments"),
+        ("x: int, y: int", "count()", "missing a required argument: 'y'"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_runs(
+    project: Project, parameter: str, argument: str, words: str
+) -> None:
+    place = project.write(UNFIT.format(parameter=parameter, argument=argument))
+    with pytest.raises(UsageError) as said:
+        project.run()
+    assert words in said.value.message
+    assert str(place) in said.value.message or "pipeline.py:" in said.value.message
+    assert history.list_runs(project.workspace) == []
+
+
+@pytest.mark.parametrize(
+    ("parameter", "argument"),
+    [
+        ("x: float", "count()"), ("x: int | str", "count()"), ("x", "table()"), ("x: object", "table()"),
+        ("x: pd.DataFrame", "table()"), ("x: pl.LazyFrame", "table()"), ("x: int = None", ""), ("x: float", "1"),
+    ],
+)  # fmt: skip
+def test_what_fits_runs(project: Project, parameter: str, argument: str) -> None:
+    project.write(UNFIT.format(parameter=parameter, argument=argument))
+    assert status(project.run())["take"] == "ran"
+
+
 FOUR = """
 @clew.step
 def one(x: int) -> int:

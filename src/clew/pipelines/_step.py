@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from clew.errors import UsageError
+from clew.pipelines import fitting
 from clew.pipelines.graph import DatasetInput, Handle, current
 
 P = ParamSpec("P")
@@ -27,7 +28,11 @@ class Step(Generic[P, R]):
         cache: bool | None = None,
         files: Sequence[str] = (),
         env: Sequence[str] = (),
+        retries: int = 0,
+        wait: float = 1.0,
     ) -> None:
+        if retries < 0 or wait < 0:
+            raise UsageError(f"retries={retries}, wait={wait}: neither can be below 0", mend="retries=3, wait=1.0")
         for what, names in (("files", files), ("env", env)):
             if isinstance(names, str):
                 raise UsageError(f"{what}={names!r} is one text", mend=f'give a list: {what}=["{names}"]')
@@ -40,6 +45,8 @@ class Step(Generic[P, R]):
         self.vouched = cache is True
         self.files = tuple(files)
         self.env = tuple(env)
+        self.retries = retries
+        self.wait = wait
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function; or, while a pipeline is wired, give a handle to what it will give."""
@@ -53,6 +60,8 @@ class Step(Generic[P, R]):
         bound.apply_defaults()
         outputs = self.outputs
         node = graph.add(self, dict(bound.arguments), outputs)
+        if not self.in_driver:
+            fitting.check(self, node.arguments, node.where)
         handles = tuple(Handle(node, name) for name in outputs)
         return typing.cast("R", handles if len(handles) > 1 else handles[0])
 
@@ -97,7 +106,13 @@ class Step(Generic[P, R]):
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
 def step(
-    *, name: str | None = None, cache: bool | None = None, files: Sequence[str] = (), env: Sequence[str] = ()
+    *,
+    name: str | None = None,
+    cache: bool | None = None,
+    files: Sequence[str] = (),
+    env: Sequence[str] = (),
+    retries: int = 0,
+    wait: float = 1.0,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -107,6 +122,8 @@ def step(
     cache: bool | None = None,
     files: Sequence[str] = (),
     env: Sequence[str] = (),
+    retries: int = 0,
+    wait: float = 1.0,
 ) -> Any:
     """Make a plain function a step.
 
@@ -119,10 +136,12 @@ def step(
         files: files and folders that it reads by itself, relative to the pipeline's folder; their content is part of
             its key.
         env: environment variables that it reads; their values are part of its key (hashed).
+        retries: how often it is tried again after it raised. No part of the key.
+        wait: seconds before it is tried again; twice as many each further time, and up to a quarter more by chance.
     """
     if function is not None:
         return Step(function)
-    return lambda wrapped: Step(wrapped, name=name, cache=cache, files=files, env=env)
+    return lambda wrapped: Step(wrapped, name=name, cache=cache, files=files, env=env, retries=retries, wait=wait)
 
 
 def dataset(reference: str) -> Any:

@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import itertools
+import random
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -268,15 +271,8 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
     log = io.StringIO()
     watched = watch.Watch(this.context.code, _allowed(this, node), node.step.env)
     try:
-        given = handing.load_arguments(node, this.stored, this.context.snapshots, this.workspace.objects)
-        arguments = handing.call_with(node, given)
-        with (
-            contextlib.redirect_stdout(log),
-            contextlib.redirect_stderr(log),
-            sources.loading(this.context.code.frozen),
-            watch.watching(watched),
-        ):
-            value = handing.collected(node.step.function(**arguments))
+        value, tried = _called(this, node, log, watched)
+        why += tried
         if watched.touched:
             this.reach.settle()
         outputs = handing.store_outputs(node, value, this.workspace.objects)
@@ -290,6 +286,32 @@ def _run_node(this: _Run, ordinal: int, node: Node) -> None:
         why = f"{why}; not cached, since {'; '.join(doubts)}"
     kept = key if node.step.cache and not doubts else None
     _finish(this, ordinal, node, "ran", kept, of, why, started, inputs, outputs, log.getvalue())
+
+
+def _called(this: _Run, node: Node, log: io.StringIO, watched: watch.Watch) -> tuple[Any, str]:
+    """What the step's function gives, and how often it was called for that, in words."""
+    for attempt in itertools.count(1):
+        given = handing.load_arguments(node, this.stored, this.context.snapshots, this.workspace.objects)
+        arguments = handing.call_with(node, given)  # anew each time: the function may have changed what it was given
+        try:
+            with (
+                contextlib.redirect_stdout(log),
+                contextlib.redirect_stderr(log),
+                sources.loading(this.context.code.frozen),
+                watch.watching(watched),
+            ):
+                value = handing.collected(node.step.function(**arguments))
+        except Exception as error:
+            if attempt > node.step.retries:
+                raise
+            pause = node.step.wait * 2 ** (attempt - 1) * random.uniform(1, 1.25)  # noqa: S311 - apart from others
+            said = f"attempt {attempt} raised {type(error).__name__}; again in {pause:.1f} s"
+            log.write(f"{_users_traceback(error)}{said}\n")
+            this.observer(node.name, "running", said)
+        else:
+            return value, f"; it was tried {attempt} times" if attempt > 1 else ""
+        time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _unseen(node: Node, reached: Reached) -> list[str]:

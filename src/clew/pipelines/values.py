@@ -187,7 +187,7 @@ def from_snapshot(snapshot: Snapshot, hint: Any) -> Any:
 
 def hand_over(frame: pl.DataFrame, hint: Any) -> Any:
     """A table as polars, Arrow or pandas."""
-    if hint in (None, Any, pl.DataFrame):
+    if hint in (None, Any, object, pl.DataFrame):
         return frame
     if hint is pl.LazyFrame:
         return frame.lazy()

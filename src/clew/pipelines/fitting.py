@@ -1,0 +1,73 @@
+"""Whether what one step gives fits what another takes, as far as their type hints tell: said before anything runs."""
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from clew.errors import UsageError
+from clew.pipelines.graph import Handle
+
+if TYPE_CHECKING:
+    from clew.pipelines._step import Step
+
+_NUMBERS: Final = (bool, int, float)  # each fits the ones after it
+_PLAIN: Final = (*_NUMBERS, str)
+
+
+def check(step: "Step[..., Any]", arguments: Mapping[str, Any], where: str) -> None:
+    """Pass if every argument fits its hint, or if nobody can tell.
+
+    Raises UsageError, which names both hints and the line of the call.
+    """
+    for name, value in arguments.items():
+        hint = step.hints.get(name)
+        if isinstance(value, Handle):
+            given = value.node.step.hint_of(value.output)
+            if not _may_fit(given, hint):
+                raise UsageError(
+                    f"{where}: {value.node.name} gives {_called(given)}, and {name!r} of step {step.name} "
+                    f"({step.source}) takes {_called(hint)}",
+                    mend="hand over another result, or correct one of the two hints",
+                )
+        elif type(value) in _PLAIN and not _may_fit(type(value), hint):
+            raise UsageError(
+                f"{where}: {name}={value!r} is {_called(type(value))}, and step {step.name} ({step.source}) "
+                f"takes {_called(hint)}",
+                mend="hand over a value of that type, or correct the hint",
+            )
+
+
+def _may_fit(given: Any, wanted: Any) -> bool:
+    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+        return any(_may_fit(given, one) for one in typing.get_args(wanted))
+    if not isinstance(given, type) or not isinstance(wanted, type) or object in (given, wanted):
+        return True
+    if issubclass(given, wanted):
+        return True
+    if given in _NUMBERS and wanted in _NUMBERS:
+        return _NUMBERS.index(given) <= _NUMBERS.index(wanted)
+    kinds = (_kind(given), _kind(wanted))
+    if kinds == ("other", "other"):
+        return True  # classes of the user's own, which JSON may turn into each other
+    return kinds[0] == kinds[1] != "plain"
+
+
+def _kind(hint: type) -> str:
+    module = hint.__module__.split(".")[0]
+    if issubclass(hint, pl.DataFrame | pl.LazyFrame) or (module in ("pandas", "pyarrow") and "Table" in hint.__name__):
+        return "table"
+    if module == "pandas":
+        return "table"
+    if issubclass(hint, np.ndarray):
+        return "array"
+    if hint.__module__.startswith("clew.models"):
+        return "evaluation" if hint.__name__ == "Evaluation" else "model"
+    return "plain" if hint in _PLAIN else "other"
+
+
+def _called(hint: Any) -> str:
+    return getattr(hint, "__name__", None) or str(hint)
