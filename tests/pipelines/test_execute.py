@@ -333,6 +333,52 @@ def test_a_step_is_tried_again(project: Project) -> None:
     assert log.count("not yet") == log.count("ConnectionError: the warehouse is asleep") == 2
 
 
+MAPPED = """
+@clew.step
+def rows() -> pl.DataFrame:
+    return pl.DataFrame({{"a": [1.0, 2.0]}})
+@clew.step
+def train(rows: pl.DataFrame, depth: int, rate: float = 0.5) -> float:
+    return rows["a"].sum() * depth + rate
+@clew.step
+def best(scores: list[float]) -> float:
+    return max(scores)
+@clew.pipeline
+def main(depths: list = [4, 6, 8]) -> None:
+    best({call})
+"""
+
+
+def test_a_step_is_mapped(project: Project) -> None:
+    project.write(MAPPED.format(call="train.map(rows(), depth=depths)"))
+    done = project.run()
+    assert project.value(done, "best") == 24.5
+    assert list(status(done)) == ["rows", "train", "train-2", "train-3", "best"]
+    more = project.run(depths=[4, 6, 8, 10])
+    assert status(more) == {
+        "rows": "cached", "train": "cached", "train-2": "cached", "train-3": "cached", "train-4": "ran", "best": "ran"
+    }  # fmt: skip
+    project.write(MAPPED.format(call="train.map(rows(), depth=range(2), rate=(0.0, 1.0))"))
+    assert project.value(project.run(), "best") == 4.0
+    pipeline, _ = pipelines.load(str(project.code / "pipeline.py"))
+    pipeline()  # a plain call: the functions themselves
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("train.map(rows(), depth=3)", "is mapped over nothing"),
+        ("train.map(rows(), depth=[1], rate=[1.0, 2.0])", "depth has 1, rate has 2"),
+        ("train.map(rows(), height=[1])", "is mapped wrongly"),
+        ("train.map(rows(), depth=['a'])", "depth='a' is str"),
+    ],
+)
+def test_maps_that_are_none(project: Project, call: str, words: str) -> None:
+    project.write(MAPPED.format(call=call))
+    with pytest.raises(UsageError, match=words):
+        project.run()
+
+
 UNFIT = """
 import numpy as np
 import pandas as pd

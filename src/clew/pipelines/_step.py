@@ -65,6 +65,35 @@ class Step(Generic[P, R]):
         handles = tuple(Handle(node, name) for name in outputs)
         return typing.cast("R", handles if len(handles) > 1 else handles[0])
 
+    def map(self, *args: Any, **kwargs: Any) -> list[R]:
+        """A call for each element of the lists, tuples and ranges, side by side; all else is the same in each.
+
+        `train.map(rows, depth=[4, 6, 8])` makes three calls; what it gives can be handed over as one list. Each call
+        is a step of its own: cached, shown and resumed by itself.
+
+        Raises UsageError when nothing is to be gone through, or the lengths differ.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UsageError(f"step {self.name} ({self.source}) is mapped wrongly: {error}") from error
+        each = {name: value for name, value in bound.arguments.items() if isinstance(value, list | tuple | range)}
+        lengths = {name: len(value) for name, value in each.items()}
+        if not each:
+            raise UsageError(
+                f"step {self.name} ({self.source}) is mapped over nothing",
+                mend="hand over a list, or call it without .map",
+            )
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise UsageError(
+                f"step {self.name} ({self.source}) is mapped over lists of different lengths: {told}",
+                mend="give lists of one length; itertools.product makes those of a grid",
+            )
+        same = {name: value for name, value in bound.arguments.items() if name not in each}
+        calls = (dict(zip(each, one, strict=True)) for one in zip(*each.values(), strict=True))
+        return [self(**same, **one) for one in calls]  # type: ignore[call-arg]
+
     @functools.cached_property
     def signature(self) -> inspect.Signature:
         """The function's signature."""

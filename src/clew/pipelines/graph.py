@@ -75,22 +75,28 @@ class Graph:
     """All calls of one pipeline, in the order in which they were wired (so each comes after what it needs)."""
 
     nodes: list[Node] = field(default_factory=list)
+    _first: dict[str, Node] = field(default_factory=dict)  # of each step's name
+    _last: dict[str, int] = field(default_factory=dict)  # the last number of each step's name
+    _taken: set[str] = field(default_factory=set)
 
     def add(self, step: "Step[..., Any]", arguments: dict[str, Any], outputs: tuple[str, ...]) -> Node:
         """Add a call; the second call of a step of one name is numbered."""
-        name, number = step.name, 1
-        taken = {node.name for node in self.nodes}
-        for other in self.nodes:
-            if other.step.name == step.name and other.step is not step:
-                raise UsageError(
-                    f"two steps are called {step.name}: {other.where} and {_where()}",
-                    mend='rename one: @clew.step(name="…")',
-                )
-        while name in taken:
+        where = _where()
+        first = self._first.get(step.name)
+        if first is not None and first.step is not step:
+            raise UsageError(
+                f"two steps are called {step.name}: {first.where} and {where}",
+                mend='rename one: @clew.step(name="…")',
+            )
+        name, number = step.name, self._last.get(step.name, 1)
+        while name in self._taken:
             number += 1
             name = f"{step.name}-{number}"
-        node = Node(step, name, arguments, outputs, _where())
+        node = Node(step, name, arguments, outputs, where)
         self.nodes.append(node)
+        self._first.setdefault(step.name, node)
+        self._last[step.name] = number
+        self._taken.add(name)
         return node
 
 
@@ -115,8 +121,9 @@ def wiring() -> Iterator[Graph]:
 
 def _where() -> str:
     """File and line of the user's code."""
-    for frame in inspect.stack(context=0):
-        module = frame.frame.f_globals.get("__name__", "")
-        if not module.startswith("clew."):
-            return f"{frame.filename}:{frame.lineno}"
+    frame = inspect.currentframe()
+    while frame is not None:
+        if not str(frame.f_globals.get("__name__", "")).startswith("clew."):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
     return "unknown"
