@@ -6,6 +6,7 @@ import itertools
 import random
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -81,6 +82,7 @@ class _Run:
     doubts: list[str]  # why no step of this run can be cached
     reach: Reach
     stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
+    before: dict[str, str] | None = None  # the newest step of each name in earlier runs, once it is asked for
     waiting: list[FinishStep] = field(default_factory=list)  # to be journalled: steps from the cache, mostly
 
 
@@ -389,18 +391,26 @@ def _why(this: _Run, node: Node, of: Mapping[str, Any]) -> str:
     """Why a step isn't cached, in words: what changed since it last ran."""
     if not node.step.cache:
         return "it is declared cache=False"
-    s, r = builds.steps.c, builds.runs.c
-    last = this.workspace.catalog.first(
-        sa.select(s.key_parts)
-        .join(builds.runs, r.id == s.run_id)
-        .where(s.name == node.name, r.name == this.name, s.state.in_(("ran", "cached")), s.key_parts.is_not(None))
-        .order_by(s.recorded_at.desc())
-        .limit(1)
-    )
-    if last is None:
+    if this.before is None:
+        this.before = _steps_before(this)
+    step_id = this.before.get(node.name)
+    if step_id is None:
         return "it has not run before"
-    changed = keys.difference(last.key_parts, of)
+    changed = keys.difference(this.workspace.catalog.get(builds.steps, step_id).key_parts, of)
     return "; ".join(changed) if changed else "it was not cached before"
+
+
+def _steps_before(this: _Run) -> dict[str, str]:
+    """The newest step of each name in earlier runs of this pipeline, by id."""
+    s, r = builds.steps.c, builds.runs.c
+    rows = this.workspace.catalog.rows(
+        sa.select(s.name, sa.func.max(sa.cast(s.id, sa.String)).label("newest"))  # ids follow the order of making
+        .join(builds.runs, r.id == s.run_id)
+        .where(r.name == this.name, r.id != this.context.run_id)
+        .where(s.state.in_(("ran", "cached")), s.key_parts.is_not(None))
+        .group_by(s.name)
+    )
+    return {row.name: str(uuid.UUID(row.newest)) for row in rows}
 
 
 def _finish(

@@ -36,7 +36,6 @@ class Project:
     git_commit: str | None
     git_dirty: bool | None
     places: dict[str, str] = field(default_factory=dict)  # where each file lies → its path in the archive
-    modules_seen: dict[str, tuple[Any, bool]] = field(default_factory=dict, compare=False, repr=False)
 
     @functools.cached_property
     def content_id(self) -> str:
@@ -124,9 +123,8 @@ def used_in_place(files: Mapping[str, bytes], captured: Mapping[str, str]) -> di
     """
     found: dict[str, Path] = {}
     others: dict[str, Path] = {}
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or name.startswith("__") or file.startswith("<") or not is_users(file):
+    for name, (_, file) in _users_modules().items():
+        if name.startswith("__") or file.startswith("<"):
             continue
         path = Path(file).resolve()
         while not path.is_file() and path != path.parent:
@@ -151,19 +149,26 @@ def _is_mentioned(name: str, texts: list[bytes]) -> bool:
 
 def modules_of(project: Project) -> list[ModuleType]:
     """The modules of this code that are loaded, by name."""
-    known = project.modules_seen
-    found = {}
-    for name, module in list(sys.modules.items()):
-        if name not in known or known[name][0] is not module:
-            known[name] = (module, _is_of(project, module))
-        if known[name][1]:
-            found[name] = module
+    found = {name: module for name, (module, file) in _users_modules().items() if project.owns(file)}
     return [found[name] for name in sorted(found)]
 
 
-def _is_of(project: Project, module: Any) -> bool:
-    file = getattr(module, "__file__", None)
-    return isinstance(file, str) and is_users(file) and project.owns(file)
+_looked_at: dict[str, tuple[Any, str | None]] = {}  # a module's name → itself, and its file if that is the user's
+
+
+def _users_modules() -> dict[str, tuple[Any, str]]:
+    """The modules in this process whose code is the user's, with their files. Each module is looked at once."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        seen = _looked_at.get(name)
+        if seen is None or seen[0] is not module:
+            file = getattr(module, "__file__", None)
+            seen = _looked_at[name] = (module, file if isinstance(file, str) and is_users(file) else None)
+        if seen[1] is not None:
+            found[name] = (module, seen[1])
+    for name in _looked_at.keys() - sys.modules.keys():
+        del _looked_at[name]
+    return found
 
 
 def file_hash(path: Path, *, deep: bool = True) -> str | None:
