@@ -629,6 +629,34 @@ def test_another_environment(project: Project, monkeypatch: pytest.MonkeyPatch) 
     assert "library numpy changed (" in why(result, "answer")
 
 
+def test_what_is_installed_is_recorded_with_hashes_and_origins() -> None:
+    settings = environment.current().settings
+    names = {line.partition("==")[0] for line in environment.current().lock.splitlines()}
+    assert settings["files"].keys() == names
+    assert settings["files"]["numpy"] != settings["files"]["polars"]
+    assert settings["origins"]["clew"]["editable"]
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (
+            {"url": "https://me:secret@host/a.git?token=secret", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            {"url": "https://host/a.git", "commit": "abc"},
+        ),
+        (
+            {"url": "https://host/a.whl", "archive_info": {"hashes": {"sha256": "12"}}},
+            {"url": "https://host/a.whl", "hashes": {"sha256": "12"}},
+        ),
+        ({"url": "file:///home/me/a", "dir_info": {}}, {"url": "file:///home/me/a"}),
+        ({}, {}),
+    ],
+)
+def test_origins_hold_no_credentials(said: dict[str, Any], found: dict[str, Any]) -> None:
+    assert environment.origin(json.dumps(said)) == found
+    assert environment.origin("no JSON") == {}
+
+
 def test_a_package_installed_from_a_folder_counts_by_its_files() -> None:
     now = environment.current()
     ids = {

@@ -11,16 +11,26 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from clew.catalog.commands import RecordEnvironment
 from clew.workspace import Workspace
 
-_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "POLARS_MAX_THREADS")
+_SETTINGS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS", "VECLIB_MAXIMUM_THREADS", "PYTHONHASHSEED", "PYTHONOPTIMIZE", "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "XLA_FLAGS",
+)  # fmt: skip
+"""Variables that say how many threads there are, and what is left to chance."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What code ran on. The lock is in pip's format: a line for each distribution, by name."""
+    """What code ran on. The lock is in pip's format: a line for each distribution, by name.
+
+    The settings hold beside it the hash of each distribution's list of files, which has their hashes ("files"), and
+    where those came from that no index has ("origins"); the number of cores, and variables that change results.
+    """
 
     lock: str
     python: str
@@ -42,6 +52,8 @@ def current() -> Environment:
     """The environment of this process."""
     lines = set()
     unpublished = {}
+    origins = {}
+    files = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if not name:
@@ -50,11 +62,16 @@ def current() -> Environment:
         if plain in ("pip", "uv", "setuptools"):
             continue  # tools that install; nothing that runs depends on them
         lines.add(f"{plain}=={distribution.version}")
-        if distribution.read_text("direct_url.json") is not None:
+        files[plain] = hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
+        direct = distribution.read_text("direct_url.json")
+        if direct is not None:
             # Installed from a folder or a commit: its version says little, the hashes of its files say all.
-            unpublished[plain] = hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
+            unpublished[plain] = files[plain]
+            origins[plain] = origin(direct)
     unpublished.pop("clew", None)
-    settings: dict[str, Any] = {"cpus": os.cpu_count()}
+    settings: dict[str, Any] = {"cpus": os.cpu_count(), "files": dict(sorted(files.items()))}
+    if origins:
+        settings["origins"] = dict(sorted(origins.items()))
     settings |= {name: os.environ[name] for name in _SETTINGS if name in os.environ}
     if unpublished:
         settings["unpublished"] = dict(sorted(unpublished.items()))
@@ -64,6 +81,22 @@ def current() -> Environment:
         platform=f"{platform.system()}-{platform.machine()}".lower(),
         settings=settings,
     )
+
+
+def origin(direct_url: str) -> dict[str, Any]:
+    """Where a distribution was installed from, as its `direct_url.json` (PEP 610) says, without credentials."""
+    try:
+        said = json.loads(direct_url)
+        parts = urlsplit(str(said["url"]))
+    except (ValueError, KeyError, TypeError):
+        return {}
+    found: dict[str, Any] = {
+        "url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")),
+        "commit": said.get("vcs_info", {}).get("commit_id"),
+        "hashes": said.get("archive_info", {}).get("hashes"),
+        "editable": said.get("dir_info", {}).get("editable"),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def platform_of_results() -> str:
