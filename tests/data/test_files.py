@@ -265,10 +265,10 @@ def test_a_file_that_changes_or_goes_is_never_kept_under_a_wrong_hash(workspace:
         read_file(str(source), found)
 
 
-def rewrite(path: str, seconds: float) -> None:
-    end = time.monotonic() + seconds
+def rewrite(path: str, until: str) -> None:
+    end = time.monotonic() + 60
     turn = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and not Path(until).exists():
         turn += 1
         Path(path).write_bytes(b"%d" % turn * (PACKED // 8))
 
@@ -276,7 +276,9 @@ def rewrite(path: str, seconds: float) -> None:
 def test_a_file_that_is_written_all_the_while(workspace: Workspace, tmp_path: Path) -> None:
     """Whatever is kept has the hash of its bytes; else it is refused, and says so."""
     source = many(tmp_path / "in", 3)
-    writer = multiprocessing.get_context("spawn").Process(target=rewrite, args=(str(source / "00001"), 0.5))
+    refused_often = tmp_path / "refused-often"
+    arguments = (str(source / "00001"), str(refused_often))
+    writer = multiprocessing.get_context("spawn").Process(target=rewrite, args=arguments)
     writer.start()
     kept: list[str] = []
     refusals: list[str] = []
@@ -285,6 +287,8 @@ def test_a_file_that_is_written_all_the_while(workspace: Workspace, tmp_path: Pa
             kept.append(stored.store(workspace, source, None).listing)
         except DataError as error:
             refusals.append(error.message)
+            if len(refusals) == 5:
+                refused_often.touch()
     writer.join()
     assert refusals
     assert all("while it was being stored" in message for message in refusals)
