@@ -24,6 +24,8 @@ from clew import pipelines
 from clew.catalog.commands import ArtifactSpec
 from clew.catalog.tables import builds
 from clew.pipelines import RunResult, sources, watch
+from clew.pipelines.engine import Mode
+from clew.pipelines.results import Observer
 from clew.pipelines.values import Stored
 
 HEAD = """
@@ -141,17 +143,25 @@ class Project:
         path.write_text(HEAD + body if path.suffix == ".py" else body)
         return path
 
-    def run(self, name: str = "pipeline.py", /, **parameters: Any) -> RunResult:
-        """Run a pipeline of the folder."""
+    def run(
+        self,
+        name: str = "pipeline.py",
+        /,
+        *,
+        executor: Mode = "inline",
+        observer: Observer = lambda _name, _state, _why: None,
+        **parameters: Any,
+    ) -> RunResult:
+        """Run a pipeline of the folder; in this process, unless told otherwise, since that begins sooner."""
         pipeline, path = pipelines.load(str(self.code / name))
-        return pipelines.run(self.workspace, pipeline, path, parameters)
+        return pipelines.run(self.workspace, pipeline, path, parameters, executor=executor, observer=observer)
 
     def value(self, result: RunResult | str, step: str, output: str = "result", hint: Any = None) -> Any:
         """What a step of a run gave."""
         run_id = result if isinstance(result, str) else result.run
         s, x, a = builds.steps.c, builds.step_artifacts.c, builds.artifacts.c
         row = self.workspace.catalog.first(
-            sa.select(a.kind, a.content_id, a.digest, a.bytes, a.rows)
+            sa.select(a.kind, a.content_id, a.digest, a.bytes, a.rows, a.body)
             .select_from(builds.steps)
             .join(builds.step_artifacts, x.step_id == s.id)
             .join(builds.artifacts, a.id == x.artifact_id)

@@ -1,7 +1,7 @@
 """What clew's own work costs around steps that do nothing: a cached one, a fresh one, and a map of a thousand.
 
 Each figure is of a warm process (modules imported, workspace open, the pipeline's file loaded), the median of rounds.
-CPU is this process's own, so that a busy machine shows in wall time alone.
+CPU is this process's own (not that of a pool's processes), so that a busy machine shows in wall time alone.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 import clew
 from clew import pipelines
+from clew.pipelines.engine import Mode
 
 ROUNDS = 5
 STEPS = 200
@@ -66,17 +67,17 @@ class Bench:
         self.workspace = clew.open_workspace(folder, create=True)
         self.last = 0
 
-    def run(self, name: str, **parameters: Any) -> Timed:
-        """Run a pipeline in this process; loading its file isn't counted."""
+    def run(self, name: str, executor: Mode = "inline", **parameters: Any) -> Timed:
+        """Run a pipeline; loading its file isn't counted."""
         pipeline, path = pipelines.load(f"{self.file}:{name}")
         cpu, wall = time.process_time(), time.perf_counter()
-        pipelines.run(self.workspace, pipeline, path, parameters)
+        pipelines.run(self.workspace, pipeline, path, parameters, executor=executor)
         return Timed(time.process_time() - cpu, time.perf_counter() - wall)
 
-    def fresh(self, name: str, **parameters: Any) -> Timed:
+    def fresh(self, name: str, executor: Mode = "inline", **parameters: Any) -> Timed:
         """Run it with a parameter that it never had."""
         self.last += 1
-        return self.run(name, k=self.last, **parameters)
+        return self.run(name, executor, k=self.last, **parameters)
 
 
 def medians(timed: list[Timed], each: int) -> tuple[float, float]:
@@ -92,19 +93,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder:
         bench = Bench(Path(folder))
         bench.fresh("chain", length=STEPS)  # warm
-        fresh, cached, wide = [], [], []
+        bench.fresh("spread", "processes", width=MAP)
+        fresh, cached, wide, here = [], [], [], []
         for number in range(ROUNDS):
             print(f"round {number + 1} of {ROUNDS} …", file=sys.stderr)
             fresh.append(bench.fresh("chain", length=STEPS))
             cached.append(bench.run("chain", k=bench.last, length=STEPS))
-            wide.append(bench.fresh("spread", width=MAP))
+            wide.append(bench.fresh("spread", "processes", width=MAP))
+            here.append(bench.fresh("spread", width=MAP))
         bench.workspace.close()
     rows = {
         "a cached step, CPU ms": (medians(cached, STEPS)[0], 1.0),
         "a cached step, wall ms": (medians(cached, STEPS)[1], None),
         "a fresh step, CPU ms": (medians(fresh, STEPS)[0], 5.0),
         "a fresh step, wall ms": (medians(fresh, STEPS)[1], None),
-        f"a map of {MAP:,}, wall ms": (medians(wide, 1)[1], 1000.0),
+        f"a map of {MAP:,}, pool, wall ms": (medians(wide, 1)[1], 1000.0),
+        f"a map of {MAP:,}, pool, CPU ms": (medians(wide, 1)[0], None),
+        f"a map of {MAP:,}, inline, wall ms": (medians(here, 1)[1], None),
     }
     missed = 0
     print(f"{'':32} {'median':>9} {'limit':>9}")

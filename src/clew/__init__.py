@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from clew.data import Snapshot
     from clew.errors import ClewError
     from clew.models import Evaluation, Model, at_least, at_most, better, record, register
-    from clew.pipelines import dataset, pipeline, step
+    from clew.pipelines import dataset, each, pipeline, secret, step, when
     from clew.session import Session, open_workspace
 
 _HOME = {
@@ -22,11 +22,14 @@ _HOME = {
     "at_most": "clew.models",
     "better": "clew.models",
     "dataset": "clew.pipelines",
+    "each": "clew.pipelines",
     "open_workspace": "clew.session",
     "pipeline": "clew.pipelines",
     "record": "clew.models",
     "register": "clew.models",
+    "secret": "clew.pipelines",
     "step": "clew.pipelines",
+    "when": "clew.pipelines",
 }
 
 __all__ = [
@@ -40,11 +43,14 @@ __all__ = [
     "at_most",
     "better",
     "dataset",
+    "each",
     "open_workspace",
     "pipeline",
     "record",
     "register",
+    "secret",
     "step",
+    "when",
 ]
 
 

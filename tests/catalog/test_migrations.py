@@ -21,7 +21,7 @@ from clew.errors import CatalogError, ClewError, SchemaError
 def test_from_empty_to_the_newest_and_then_nothing_is_left_to_do(empty_url: str) -> None:
     with Catalog(empty_url) as catalog:
         assert catalog.schema() is None
-        assert catalog.upgrade() == ["0001", SCHEMA]
+        assert catalog.upgrade() == ["0001", "0002", SCHEMA]
         assert catalog.schema() == SCHEMA == migrations.scripts().get_current_head()
         catalog.require_schema()
         catalog.execute(CreateDataset(name="kept"))
@@ -124,12 +124,16 @@ def test_an_empty_database_is_refused_with_the_mend(empty_url: str) -> None:
             assert caught.value.mend
 
 
+NEXT = f"{int(SCHEMA) + 1:04}"
+
+
 def next_version(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """As if the next version of clew had one more migration."""
     versions = folder / "versions"
     shutil.copytree(Path(migrations.__file__).parent / "versions", versions)
-    text = 'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0003"\ndown_revision = "0002"\n'
-    (versions / "m0003_next.py").write_text(f"{text}def upgrade():\n    {body}\n")
+    text = "import sqlalchemy as sa\nfrom alembic import op\n"
+    text += f'revision = "{NEXT}"\ndown_revision = "{SCHEMA}"\n'
+    (versions / "next.py").write_text(f"{text}def upgrade():\n    {body}\n")
     config = Config()
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
@@ -144,8 +148,8 @@ def test_the_next_migration_runs_alone_and_keeps_the_rows(
 ) -> None:
     fresh.execute(CreateDataset(name="kept"))
     next_version(tmp_path / "next", monkeypatch, NEW_TABLE)
-    assert fresh.upgrade() == ["0003"]
-    assert fresh.schema() == "0003"
+    assert fresh.upgrade() == [NEXT]
+    assert fresh.schema() == NEXT
     assert sa.inspect(fresh.engine).has_table("more")
     assert [row.name for row in fresh.rows(sa.select(data.datasets))] == ["kept"]
 

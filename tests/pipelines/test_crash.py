@@ -34,36 +34,36 @@ def step{number}(x: {kind}) -> np.ndarray:
 """
 
 
-def run_once(project: Project, number: int, *, kill_after: float | None) -> tuple[int, str]:
+def run_once(project: Project, number: int, executor: str, *, kill_after: float | None) -> tuple[int, str]:
     """Run it, and kill it; gives the exit code and what it printed."""
-    child = project.start("run", "pipeline.py", "--json", "--set", f"round={number}")
+    child = project.start("run", "pipeline.py", "--json", "--set", f"round={number}", "--executor", executor)
     if kill_after is not None:
         time.sleep(kill_after)
         child.kill()
     return child.wait(), child.stdout
 
 
-def killed_again_and_again(project: Project, kills: int, seconds: float) -> None:
+def killed_again_and_again(project: Project, kills: int, seconds: float, executor: str = "inline") -> None:
     steps = "".join(STEP.format(number=number, kind="int" if number == 0 else "np.ndarray") for number in range(6))
     calls = "\n    ".join(f"x = step{number}(x)" for number in range(1, 6))
     project.write(SIX.format(steps=steps, calls=calls, seconds=seconds))
     dice = random.Random(7)
     catalog = project.workspace.catalog
     s, r = builds.steps.c, builds.runs.c
-    assert run_once(project, -2, kill_after=None)[0] == 0
+    assert run_once(project, -2, executor, kill_after=None)[0] == 0
     begun = time.monotonic()
-    assert run_once(project, -1, kill_after=None)[0] == 0
+    assert run_once(project, -1, executor, kill_after=None)[0] == 0
     whole = time.monotonic() - begun
     number, killed = 0, 0
     while killed < kills:
-        if run_once(project, number, kill_after=dice.uniform(0, 0.8 * whole))[0] == 0:
+        if run_once(project, number, executor, kill_after=dice.uniform(0, 0.8 * whole))[0] == 0:
             number += 1  # it was done before it was to be killed: the next ones begin anew
         else:
             killed += 1
     # What was acknowledged for these parameters, before the last run.
     last = catalog.rows(sa.select(s.name, r.parameters).join(builds.runs, r.id == s.run_id).where(s.state == "ran"))
     done = {row.name for row in last if row.parameters["round"] == number}
-    code, text = run_once(project, number, kill_after=None)
+    code, text = run_once(project, number, executor, kill_after=None)
     assert code == 0
     answer = json.loads(text)
     found = {step["name"]: step["status"] for step in answer["steps"]}
@@ -83,9 +83,18 @@ def test_ten_kills(project: Project) -> None:
     killed_again_and_again(project, 10, 0.05)
 
 
+def test_three_kills_with_other_processes(project: Project) -> None:
+    killed_again_and_again(project, 3, 0.05, "processes")
+
+
 @pytest.mark.slow
 def test_sixty_kills(project: Project) -> None:
     killed_again_and_again(project, 60, 0.03)
+
+
+@pytest.mark.slow
+def test_fifty_kills_with_other_processes(project: Project) -> None:
+    killed_again_and_again(project, 50, 0.03, "processes")
 
 
 def test_a_run_that_lives_is_left_alone(project: Project) -> None:

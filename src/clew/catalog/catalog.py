@@ -19,7 +19,7 @@ from clew.catalog.engine import connect
 from clew.catalog.tables import governance
 from clew.errors import NotFoundError, SchemaError
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration that this version of clew knows."""
 
 _ATTEMPTS = 5

@@ -5,6 +5,7 @@ the table `commands`. Embedded, it runs in this process; in a team the same JSON
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -48,6 +49,18 @@ class Transaction:
                 values[column] = value
         self.connection.execute(_insert(table), values)
         return str(values.get("id", ""))
+
+    def insert_all(self, table: sa.Table, rows: Sequence[Row]) -> list[str]:
+        """Insert rows that have the same columns, in one statement; give their ids. See `insert`."""
+        added = {
+            name: value
+            for name, value in (("recorded_at", self.recorded_at), ("actor_id", self.actor_id))
+            if name in table.c
+        }
+        filled = [{**added, **({"id": new_id()} if "id" in table.c else {}), **row} for row in rows]
+        if filled:
+            self.connection.execute(_insert(table), filled)
+        return [str(row.get("id", "")) for row in filled]
 
     def update(self, table: sa.Table, where: sa.ColumnElement[bool], **values: Any) -> int:
         """Update rows, and give how many there were."""

@@ -20,6 +20,14 @@ def run(
     target: Annotated[str, typer.Argument(metavar="FILE.py[:PIPELINE]", help="The pipeline.")],
     settings: Settings = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show the steps, and run nothing.")] = False,
+    executor: Annotated[
+        str,
+        typer.Option(
+            envvar="CLEW_EXECUTOR",
+            help="Where steps run: inline or processes; auto takes processes when there is parallel work.",
+        ),
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(help="How many processes at most.")] = None,
     occurred_at: OccurredAt = None,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +46,14 @@ def run(
         progress = _Progress(quiet=as_json)
         try:
             result = pipelines.run(
-                workspace, pipeline, path, parameters, observer=progress, occurred_at=parse_moment(occurred_at)
+                workspace,
+                pipeline,
+                path,
+                parameters,
+                observer=progress,
+                occurred_at=parse_moment(occurred_at),
+                executor=pipelines.mode(executor),
+                workers=workers,
             )
         except StepError:
             if as_json:

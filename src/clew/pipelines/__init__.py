@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from clew.pipelines._pipeline import Pipeline, pipeline
     from clew.pipelines._step import Step, dataset, step
     from clew.pipelines.alive import mark_interrupted
-    from clew.pipelines.execute import RunContext, RunResult, StepResult, run
+    from clew.pipelines.execute import mode, run
+    from clew.pipelines.graph import each, when
+    from clew.pipelines.results import RunResult, StepResult
+    from clew.pipelines.scheduler import RunContext
+    from clew.pipelines.secrets import secret
 
 __all__ = [
     "Pipeline",
@@ -18,24 +22,32 @@ __all__ = [
     "Step",
     "StepResult",
     "dataset",
+    "each",
     "load",
     "mark_interrupted",
+    "mode",
     "pipeline",
     "run",
+    "secret",
     "step",
+    "when",
 ]
 
 __getattr__ = lazy(
     __name__,
     {
         "Pipeline": "clew.pipelines._pipeline",
-        "RunContext": "clew.pipelines.execute",
-        "RunResult": "clew.pipelines.execute",
+        "RunContext": "clew.pipelines.scheduler",
+        "RunResult": "clew.pipelines.results",
         "Step": "clew.pipelines._step",
-        "StepResult": "clew.pipelines.execute",
+        "StepResult": "clew.pipelines.results",
         "dataset": "clew.pipelines._step",
+        "each": "clew.pipelines.graph",
+        "secret": "clew.pipelines.secrets",
+        "when": "clew.pipelines.graph",
         "load": "clew.pipelines._load",
         "mark_interrupted": "clew.pipelines.alive",
+        "mode": "clew.pipelines.execute",
         "pipeline": "clew.pipelines._pipeline",
         "run": "clew.pipelines.execute",
         "step": "clew.pipelines._step",

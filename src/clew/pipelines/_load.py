@@ -3,12 +3,14 @@
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from clew.errors import NotFoundError, StepError, UsageError
 from clew.pipelines import sources, watch
 from clew.pipelines._pipeline import Pipeline
+from clew.pipelines.project import Project
 
 
 def load(target: str) -> tuple[Pipeline, Path]:
@@ -22,7 +24,7 @@ def load(target: str) -> tuple[Pipeline, Path]:
         raise NotFoundError(f"there is no file {path}", mend="clew run FILE.py[:PIPELINE]")
     if path.suffix != ".py":
         raise UsageError(f"{path} is no Python file", mend="clew run FILE.py[:PIPELINE]")
-    module = _import(path.resolve())
+    module = _import(path.resolve(), {})
     found = {key: value for key, value in vars(module).items() if isinstance(value, Pipeline)}
     if wanted:
         if wanted not in found:
@@ -36,7 +38,12 @@ def load(target: str) -> tuple[Pipeline, Path]:
     return (own or different)[0], path.resolve()
 
 
-def _import(path: Path) -> ModuleType:
+def load_frozen(code: Project) -> None:
+    """Load the code of a run as it was captured, whatever became of the files since. Raises what it raises."""
+    _import(code.root / code.entry, code.frozen)
+
+
+def _import(path: Path, frozen: Mapping[str, bytes]) -> ModuleType:
     if path.stem in sys.stdlib_module_names or path.stem in ("clew", "numpy", "polars"):
         raise UsageError(
             f"{path.name} would take the place of the module {path.stem}",
@@ -46,12 +53,12 @@ def _import(path: Path) -> ModuleType:
     if sys.path[:1] != [root]:
         sys.path[:] = [root, *(place for place in sys.path if place != root)]
     sources.forget(path.parent)
-    spec = sources.spec_of(path.stem, path)
+    spec = sources.spec_of(path.stem, path, frozen)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     seen = watch.Watch(None, (), ())
     try:
-        with sources.loading(), watch.watching(seen):
+        with sources.loading(frozen), watch.watching(seen):
             assert spec.loader is not None
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

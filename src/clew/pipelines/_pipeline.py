@@ -2,14 +2,16 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, overload
 
 import msgspec
 
 from clew.errors import UsageError
-from clew.pipelines.graph import DatasetInput, Graph, wiring
+from clew.pipelines.graph import DatasetInput, Graph, current, where, wiring
+from clew.pipelines.secrets import Secret
 
 
 class Pipeline:
@@ -26,7 +28,11 @@ class Pipeline:
         for value in (*args, *kwargs.values()):
             if isinstance(value, DatasetInput):
                 raise UsageError("a plain call has no workspace", mend="give tables, or use clew run")
-        return self.function(*args, **kwargs)
+        graph = current()
+        if graph is None:
+            return self.function(*args, **kwargs)
+        with _entered(graph, self.name):
+            return self.function(*args, **kwargs)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -59,16 +65,32 @@ class Pipeline:
 
     def wire(self, parameters: Mapping[str, Any]) -> Graph:
         """The graph for these parameters; nothing runs."""
-        with wiring() as graph:
+        with wiring() as graph, _entered(graph, self.name):
             self.function(**parameters)
         if not graph.nodes:
             raise UsageError(f"pipeline {self.name} calls no step", mend="call functions that are marked @clew.step")
         return graph
 
 
+@contextmanager
+def _entered(graph: Graph, name: str) -> Iterator[None]:
+    """Refuse a pipeline that leads back to itself: it would never be wired to its end."""
+    if name in graph.pipelines:
+        way = " → ".join([*graph.pipelines[graph.pipelines.index(name) :], name])
+        raise UsageError(
+            f"{where()}: pipelines call each other in a cycle: {way}",
+            mend="take the common steps out into a pipeline, or a plain function, that both call",
+        )
+    graph.pipelines.append(name)
+    try:
+        yield
+    finally:
+        graph.pipelines.pop()
+
+
 def _fit(name: str, default: Any, given: Any) -> Any:
-    if isinstance(default, DatasetInput):
-        return given if isinstance(given, DatasetInput) else DatasetInput(str(given))
+    if isinstance(default, Secret | DatasetInput):
+        return given if isinstance(given, type(default)) else type(default)(str(given))
     if not isinstance(given, str) or isinstance(default, str):
         return given
     if default is None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from clew.errors import UsageError
-from clew.pipelines import fitting
-from clew.pipelines.graph import DatasetInput, Handle, current
+from clew.pipelines import fitting, resources
+from clew.pipelines.graph import DatasetInput, Each, Handle, current
+from clew.pipelines.secrets import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +31,14 @@ class Step(Generic[P, R]):
         env: Sequence[str] = (),
         retries: int = 0,
         wait: float = 1.0,
+        timeout: float | None = None,
+        cpus: float = 1,
+        gpus: float = 0,
+        memory: int | str | None = None,
     ) -> None:
+        self.resources = resources.needed(cpus=cpus, gpus=gpus, memory=memory)
+        if timeout is not None and not timeout > 0:
+            raise UsageError(f"timeout={timeout}: it must be above 0 seconds", mend="timeout=60")
         if retries < 0 or wait < 0:
             raise UsageError(f"retries={retries}, wait={wait}: neither can be below 0", mend="retries=3, wait=1.0")
         for what, names in (("files", files), ("env", env)):
@@ -47,12 +55,13 @@ class Step(Generic[P, R]):
         self.env = tuple(env)
         self.retries = retries
         self.wait = wait
+        self.timeout = timeout
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function; or, while a pipeline is wired, give a handle to what it will give."""
         graph = current()
         if graph is None:
-            return self.function(*args, **kwargs)
+            return self.function(*_opened(args), **dict(zip(kwargs, _opened(kwargs.values()), strict=True)))
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -65,11 +74,15 @@ class Step(Generic[P, R]):
         handles = tuple(Handle(node, name) for name in outputs)
         return typing.cast("R", handles if len(handles) > 1 else handles[0])
 
-    def map(self, *args: Any, **kwargs: Any) -> list[R]:
+    def map(self, *args: Any, **kwargs: Any) -> Any:
         """A call for each element of the lists, tuples and ranges, side by side; all else is the same in each.
 
         `train.map(rows, depth=[4, 6, 8])` makes three calls; what it gives can be handed over as one list. Each call
-        is a step of its own: cached, shown and resumed by itself.
+        is a step of its own: cached, shown and resumed by itself. `train.map(rows, depth=clew.each(plan))` goes
+        through a list that another step gives.
+
+        Returns:
+            A list of what the calls give; of a step that gives several results, as many lists.
 
         Raises UsageError when nothing is to be gone through, or the lengths differ.
         """
@@ -77,6 +90,8 @@ class Step(Generic[P, R]):
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise UsageError(f"step {self.name} ({self.source}) is mapped wrongly: {error}") from error
+        if any(isinstance(value, Each) for value in bound.arguments.values()):
+            return self._map_later(bound.arguments)
         each = {name: value for name, value in bound.arguments.items() if isinstance(value, list | tuple | range)}
         lengths = {name: len(value) for name, value in each.items()}
         if not each:
@@ -92,7 +107,29 @@ class Step(Generic[P, R]):
             )
         same = {name: value for name, value in bound.arguments.items() if name not in each}
         calls = (dict(zip(each, one, strict=True)) for one in zip(*each.values(), strict=True))
-        return [self(**same, **one) for one in calls]  # type: ignore[call-arg]
+        made: list[Any] = [self(**same, **one) for one in calls]  # type: ignore[call-arg]
+        if len(self.outputs) == 1:
+            return made
+        return tuple([one[number] for one in made] for number in range(len(self.outputs)))
+
+    def _map_later(self, arguments: dict[str, Any]) -> Any:
+        """Calls for the elements of lists that aren't known yet."""
+        graph = current()
+        for name, value in arguments.items():
+            if isinstance(value, list | tuple | range):
+                raise UsageError(
+                    f"step {self.name} ({self.source}) is mapped over {name}, a list that is known, and one that isn't",
+                    mend="give both by clew.each(…) from steps, or hand the list over inside of a dataclass",
+                )
+        if graph is None:
+            raise UsageError(f"step {self.name} is mapped over what no step gave", mend="call it inside of a pipeline")
+        complete = self.signature.bind(**arguments)
+        complete.apply_defaults()
+        outputs = self.outputs
+        node = graph.add(self, dict(complete.arguments), outputs)
+        fitting.check(self, node.arguments, node.where)
+        handles = tuple(Handle(node, name) for name in outputs)
+        return handles if len(handles) > 1 else handles[0]
 
     @functools.cached_property
     def signature(self) -> inspect.Signature:
@@ -142,6 +179,10 @@ def step(
     env: Sequence[str] = (),
     retries: int = 0,
     wait: float = 1.0,
+    timeout: float | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    memory: int | str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -153,6 +194,10 @@ def step(
     env: Sequence[str] = (),
     retries: int = 0,
     wait: float = 1.0,
+    timeout: float | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    memory: int | str | None = None,
 ) -> Any:
     """Make a plain function a step.
 
@@ -167,10 +212,30 @@ def step(
         env: environment variables that it reads; their values are part of its key (hashed).
         retries: how often it is tried again after it raised. No part of the key.
         wait: seconds before it is tried again; twice as many each further time, and up to a quarter more by chance.
+        timeout: seconds after which it is ended, and counts as one that raised. No part of the key.
+        cpus: how many processors it keeps busy: so many fewer steps run beside it. No part of the key.
+        gpus: how many graphics processors it needs; on one machine, steps that need any run one after the other.
+        memory: how much it takes, in bytes or as text ("4 GB"): steps run side by side as far as memory goes.
     """
     if function is not None:
         return Step(function)
-    return lambda wrapped: Step(wrapped, name=name, cache=cache, files=files, env=env, retries=retries, wait=wait)
+    return lambda wrapped: Step(
+        wrapped,
+        name=name,
+        cache=cache,
+        files=files,
+        env=env,
+        retries=retries,
+        wait=wait,
+        timeout=timeout,
+        cpus=cpus,
+        gpus=gpus,
+        memory=memory,
+    )
+
+
+def _opened(values: Any) -> list[Any]:
+    return [value.value() if isinstance(value, Secret) else value for value in values]
 
 
 def dataset(reference: str) -> Any:

@@ -1,89 +1,59 @@
-"""Executing a pipeline: every step cached or run, every finished one journalled, so that the cache is the resume."""
+"""Running a pipeline: what is known before the first step is recorded, then every step is cached or run and journalled.
+
+Every finished step is in the catalog, so the cache is also the resume.
+"""
 
 import contextlib
-import io
-import itertools
-import random
-import time
-import traceback
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, cast, get_args
 
 import msgspec
-import sqlalchemy as sa
 
 from clew.catalog import now
-from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, FinishSteps, ForgetStep, StartRun
-from clew.catalog.tables import builds
+from clew.catalog.commands import EndRun, StartRun
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
-from clew.errors import ClewError, IntegrityError, NotFoundError, OutsideError, StepError, UsageError
-from clew.pipelines import alive, environment, handing, keys, project, sources, state, watch
+from clew.errors import ClewError, OutsideError, UsageError
+from clew.pipelines import alive, environment, project, sources, values, watch
 from clew.pipelines._pipeline import Pipeline
-from clew.pipelines.graph import DatasetInput, Graph, Handle, Node
-from clew.pipelines.reach import Reach, Reached
-from clew.pipelines.values import Stored
+from clew.pipelines.engine import Engine, Mode, UnderWay
+from clew.pipelines.executors.base import Executor
+from clew.pipelines.graph import DatasetInput, Graph
+from clew.pipelines.plan import plan_of
+from clew.pipelines.results import Observer, RunResult
+from clew.pipelines.scheduler import RunContext, Scheduler
+from clew.pipelines.secrets import Secret
 from clew.workspace import Workspace
 
-_TOGETHER = timedelta(milliseconds=50)
-Observer = Callable[[str, str, str], None]
-"""Told of each step: its name, its state (running, ran, cached, failed, skipped), and why."""
-
 
 @dataclass
-class StepResult:
-    """What became of a step."""
-
-    name: str
-    status: str
-    why: str
-
-
-@dataclass
-class RunResult:
-    """What became of a run."""
-
-    run: str
-    status: str
-    steps: list[StepResult] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-    models: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class RunContext:
-    """What a step of clew's own may use: the workspace, the run, and what stands behind each handle."""
+class Prepared:
+    """A pipeline, looked at: all that its runs have in common."""
 
     workspace: Workspace
-    run_id: str
-    criteria: tuple[Any, ...]
+    pipeline: Pipeline
     code: project.Project
-    environment_id: str
-    snapshots: dict[str, Snapshot]
-    occurred_at: datetime
-    result: RunResult
+    environment: environment.Environment
+    imported: dict[str, str | None]
+    doubts: list[str]
 
 
-@dataclass
-class _Run:
-    name: str
-    workspace: Workspace
-    graph: Graph
-    context: RunContext
-    observer: Observer
-    imported: dict[str, str | None]  # hashes of what the code read while it was imported
-    doubts: list[str]  # why no step of this run can be cached
-    reach: Reach
-    stored: dict[tuple[Node, str], Stored] = field(default_factory=dict)
-    before: dict[str, str] | None = None  # the newest step of each name in earlier runs, once it is asked for
-    waiting: list[FinishStep] = field(default_factory=list)  # to be journalled: steps from the cache, mostly
+def prepare(workspace: Workspace, pipeline: Pipeline, entry: Path) -> Prepared:
+    """Capture the code and the environment that runs of this pipeline have."""
+    code = project.capture(entry)
+    seen = watch.imported.get(entry.resolve())
+    return Prepared(
+        workspace,
+        pipeline,
+        code,
+        environment.current(),
+        {} if seen is None else seen.imported(code),
+        _doubts(seen, project.modules_of(code)),
+    )
 
 
 def run(
@@ -94,6 +64,8 @@ def run(
     *,
     observer: Observer = lambda _name, _state, _why: None,
     occurred_at: datetime | None = None,
+    executor: Mode = "auto",
+    workers: int | None = None,
 ) -> RunResult:
     """Run a pipeline; what has run before with the same key is taken from the cache.
 
@@ -104,72 +76,166 @@ def run(
         settings: parameters that differ from their defaults.
         observer: told of each step.
         occurred_at: when this run is, in the world; the clock's time, if not given.
+        executor: where steps run: "inline" in this process, "processes" in a pool of others on this machine; "auto"
+            takes the pool when there is parallel work that is worth it.
+        workers: how many processes at most; as many as there are processors, if not given.
 
     Raises:
         UsageError, NotFoundError: something is wrong before anything ran.
         StepError: a step raised; its traceback is in the message, the run is kept as failed.
     """
     parameters = pipeline.bind(settings or {})
-    when = occurred_at or now()
     with sources.loading():
         graph = pipeline.wire(parameters)
     snapshots = _resolve(workspace, parameters, graph)
-    code = project.capture(entry)
-    env = environment.current()
+    prepared = prepare(workspace, pipeline, entry)
     alive.mark_interrupted(workspace)
+    engine = engine_for(prepared, executor, workers)
     with alive.starting(workspace) as hold:
-        run_id = _start(workspace, pipeline, parameters, graph, snapshots, code, env, when)
-        hold(run_id)
-        result = RunResult(run_id, "running")
-        context = RunContext(
-            workspace,
-            run_id,
-            pipeline.accept,
-            code,
-            env.content_id,
-            snapshots,
-            when,
-            result,
-        )
-        seen = watch.imported.get(entry.resolve())
-        modules = project.modules_of(code)
-        this = _Run(
-            pipeline.name,
-            workspace,
-            graph,
-            context,
-            observer,
-            imported={} if seen is None else seen.imported(code),
-            doubts=_doubts(seen, modules),
-            reach=Reach(code),
-        )
-        _run_all(this)
-    return result
+        begun = begin(prepared, parameters, graph, snapshots, occurred_at or now(), engine.under_way, observer)
+        hold(begun.result.run)
+        with ending(engine):
+            engine.add(begun)
+            while engine.active:
+                engine.turn()
+            finish(begun)
+    if begun.error is not None:
+        raise begun.error
+    return begun.result
+
+
+def mode(name: str) -> Mode:
+    """An executor by its name. Raises UsageError."""
+    for one in get_args(Mode):
+        if one == name:
+            return cast("Mode", one)
+    raise UsageError(f"there is no executor {name!r}", mend="auto, inline or processes")
+
+
+def engine_for(prepared: Prepared, where: Mode, workers: int | None) -> Engine:
+    """An engine for runs of a pipeline. Raises UsageError."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers can't run anything", mend="give 1 or more")
+
+    def setting() -> Any:
+        import sys
+
+        from clew.pipelines.executors.worker import Setting
+
+        rooms = tuple(sorted({type(codec).__module__ for codec in values.CODECS}))
+        return Setting(prepared.code, prepared.workspace.root, tuple(sys.path), rooms, str(Path.cwd()))
+
+    def start() -> Executor:
+        from clew.pipelines.executors.processes import pool_for
+
+        return pool_for(setting(), workers)
+
+    def warm() -> bool:
+        from clew.pipelines.executors.processes import is_warm
+
+        return is_warm(setting(), workers)
+
+    return Engine(mode(where), start, warm)
+
+
+def begin(
+    prepared: Prepared,
+    parameters: Mapping[str, Any],
+    graph: Graph,
+    snapshots: dict[str, Snapshot],
+    occurred_at: datetime,
+    under_way: UnderWay,
+    observer: Observer,
+    parent: str | None = None,
+) -> Scheduler:
+    """Record that a run begins; give its schedule."""
+    run_id = _start(prepared, parameters, graph, snapshots, occurred_at, parent)
+    context = RunContext(
+        prepared.workspace,
+        run_id,
+        prepared.pipeline.accept,
+        prepared.code,
+        prepared.environment.content_id,
+        snapshots,
+        occurred_at,
+        RunResult(run_id, "running"),
+    )
+    return Scheduler(
+        prepared.pipeline.name,
+        graph,
+        context,
+        observer,
+        imported=prepared.imported,
+        doubts=prepared.doubts,
+        under_way=under_way,
+    )
+
+
+@contextlib.contextmanager
+def ending(engine: Engine) -> Any:
+    """Whatever happens inside: no step of these runs is left running, and each run has an end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for one in engine.cancel():
+            one.journal.write()
+            _end(one, "cancelled", "cancelled by Ctrl-C")
+        raise
+    except ClewError as error:
+        for one in engine.cancel():
+            one.error = one.error or error
+            finish(one)
+        raise
+    except BaseException:
+        engine.cancel()
+        raise
+
+
+def finish(scheduler: Scheduler) -> None:
+    """Record how a run ended."""
+    if scheduler.error is None:
+        scheduler.journal.write()
+        scheduler.result.status = "done"
+        _end(scheduler, "done", None)
+        return
+    scheduler.result.status = "failed"
+    error = scheduler.error
+    # When the disk is full, this can't be kept either: the run's lock is gone then, and the next start marks it.
+    with contextlib.suppress(OutsideError):
+        scheduler.skip_rest()
+        _end(scheduler, "failed", error.message if isinstance(error, ClewError) else str(error))
+
+
+def _end(scheduler: Scheduler, state: Any, error: str | None) -> None:
+    result = scheduler.result
+    metrics = {} if state == "cancelled" else result.metrics
+    scheduler.context.workspace.catalog.execute(EndRun(run_id=result.run, state=state, error=error, metrics=metrics))
 
 
 def _start(
-    workspace: Workspace,
-    pipeline: Pipeline,
+    prepared: Prepared,
     parameters: Mapping[str, Any],
     graph: Graph,
     snapshots: Mapping[str, Snapshot],
-    code: project.Project,
-    env: environment.Environment,
     occurred_at: datetime,
+    parent: str | None,
 ) -> str:
+    workspace, pipeline = prepared.workspace, prepared.pipeline
     run_id: str = workspace.catalog.execute(
         StartRun(
             name=pipeline.name,
             pipeline=pipeline.name,
-            entry=code.entry,
+            entry=prepared.code.entry,
             provenance="recorded",
-            code_id=project.record(workspace, code),
-            environment_id=environment.record(workspace, env),
+            code_id=project.record(workspace, prepared.code),
+            environment_id=environment.record(workspace, prepared.environment),
             parameters={name: shown(name, value) for name, value in parameters.items()},
             criteria=[criterion.describe() for criterion in pipeline.accept],
             inputs={
                 role: (source.reference, snapshots[role].id) for role, source in _inputs(parameters, graph).items()
             },
+            plan=plan_of(graph),
+            parent_run_id=parent,
             occurred_at=occurred_at,
         )
     )
@@ -180,6 +246,8 @@ def shown(name: str, value: Any) -> Any:
     """A parameter's value as it is recorded. Raises UsageError for what can't be."""
     if isinstance(value, DatasetInput):
         return value.reference
+    if isinstance(value, Secret):
+        return f"secret {value.name}"
     if isinstance(value, Path):
         return str(value)
     try:
@@ -203,28 +271,6 @@ def _doubts(seen: watch.Watch | None, modules: Sequence[ModuleType]) -> list[str
     ]
 
 
-def _run_all(this: _Run) -> None:
-    result, catalog = this.context.result, this.workspace.catalog
-    try:
-        for ordinal, node in enumerate(this.graph.nodes):
-            _run_node(this, ordinal, node)
-    except KeyboardInterrupt:
-        _journal(this)
-        catalog.execute(EndRun(run_id=result.run, state="cancelled", error="cancelled by Ctrl-C"))
-        raise
-    except ClewError as error:
-        result.status = "failed"
-        # When the disk is full, this can't be kept either: the run's lock is gone then, and the next start marks it.
-        with contextlib.suppress(OutsideError):
-            _skip_rest(this)
-            _journal(this)
-            catalog.execute(EndRun(run_id=result.run, state="failed", error=error.message, metrics=result.metrics))
-        raise
-    _journal(this)
-    result.status = "done"
-    catalog.execute(EndRun(run_id=result.run, state="done", metrics=result.metrics))
-
-
 def _inputs(parameters: Mapping[str, Any], graph: Graph) -> dict[str, DatasetInput]:
     """Every dataset of the run by its role: the parameter's name, or the reference itself."""
     found = {name: value for name, value in parameters.items() if isinstance(value, DatasetInput)}
@@ -236,282 +282,3 @@ def _inputs(parameters: Mapping[str, Any], graph: Graph) -> dict[str, DatasetInp
 
 def _resolve(workspace: Workspace, parameters: Mapping[str, Any], graph: Graph) -> dict[str, Snapshot]:
     return {role: find_snapshot(workspace, source.reference) for role, source in _inputs(parameters, graph).items()}
-
-
-def _run_node(this: _Run, ordinal: int, node: Node) -> None:
-    started = now()
-    if node.step.in_driver:
-        _journal(this)
-        _run_in_driver(this, ordinal, node, started)
-        return
-    for module in this.reach.modules():
-        state.forget_memories(module)
-    try:
-        reached = this.reach.of(node.step)
-        inputs, constants = handing.sort_arguments(node, this.stored, this.context.snapshots)
-        of = keys.parts(
-            node,
-            this.context.code,
-            this.context.environment_id,
-            {name: handing.content_id(node, name, value) for name, value in inputs.items()},
-            constants,
-            reached=reached,
-            imported=this.imported,
-        )
-    except ClewError as error:
-        _failed(this, ordinal, node, None, None, error, "", started, {})
-    key = keys.key(of)
-    doubts = [] if not node.step.cache else [*this.doubts, *_unseen(node, reached)]
-    cacheable = node.step.cache and not doubts
-    found = _from_cache(this, node, key) if cacheable else None
-    if found is not None:
-        _finish(this, ordinal, node, "cached", key, of, "nothing that it depends on changed", started, inputs, found)
-        return
-    _journal(this)
-    why = _why(this, node, of)
-    this.observer(node.name, "running", why)
-    log = io.StringIO()
-    watched = watch.Watch(this.context.code, _allowed(this, node), node.step.env)
-    try:
-        value, tried = _called(this, node, log, watched)
-        why += tried
-        if watched.touched:
-            this.reach.settle()
-        outputs = handing.store_outputs(node, value, this.workspace.objects)
-        if keys.declared(node, this.context.code) != {name: of[name] for name in ("files", "env")}:
-            doubts.append("what it declares changed while it ran (mend: run it again)")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code may raise anything
-        _failed(this, ordinal, node, key, of, error, log.getvalue(), started, inputs)
-    if node.step.cache:
-        doubts += [f"it reads {what}, which it doesn't declare (mend: {mend})" for what, mend in watched.reads.items()]
-    if doubts:
-        why = f"{why}; not cached, since {'; '.join(doubts)}"
-    kept = key if node.step.cache and not doubts else None
-    _finish(this, ordinal, node, "ran", kept, of, why, started, inputs, outputs, log.getvalue())
-
-
-def _called(this: _Run, node: Node, log: io.StringIO, watched: watch.Watch) -> tuple[Any, str]:
-    """What the step's function gives, and how often it was called for that, in words."""
-    for attempt in itertools.count(1):
-        given = handing.load_arguments(node, this.stored, this.context.snapshots, this.workspace.objects)
-        arguments = handing.call_with(node, given)  # anew each time: the function may have changed what it was given
-        try:
-            with (
-                contextlib.redirect_stdout(log),
-                contextlib.redirect_stderr(log),
-                sources.loading(this.context.code.frozen),
-                watch.watching(watched),
-            ):
-                value = handing.collected(node.step.function(**arguments))
-        except Exception as error:
-            if attempt > node.step.retries:
-                raise
-            pause = node.step.wait * 2 ** (attempt - 1) * random.uniform(1, 1.25)  # noqa: S311 - apart from others
-            said = f"attempt {attempt} raised {type(error).__name__}; again in {pause:.1f} s"
-            log.write(f"{_users_traceback(error)}{said}\n")
-            this.observer(node.name, "running", said)
-        else:
-            return value, f"; it was tried {attempt} times" if attempt > 1 else ""
-        time.sleep(pause)
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _unseen(node: Node, reached: Reached) -> list[str]:
-    """Why what this step depends on can't be known, in words."""
-    hidden = state.of_closure(node.step.function)
-    found = [
-        f"its function holds a {kind} that can't be seen into (mend: hand it over as an argument)" for kind in hidden
-    ]
-    if not node.step.vouched:
-        found += [
-            f"it may use {what}, which can't be seen (mend: declare what it reads and say @clew.step(cache=True))"
-            for what in reached.closure.unseen
-        ]
-    return found
-
-
-def _allowed(this: _Run, node: Node) -> tuple[Path, ...]:
-    """What any step may read: what is named by content; and what it declares."""
-    root, folder = this.context.code.root, this.workspace.folder.resolve()
-    own = (folder / name for name in ("objects", "cache", "tmp"))
-    return (*own, *((root / name).resolve() for name in node.step.files))
-
-
-def _run_in_driver(this: _Run, ordinal: int, node: Node, started: datetime) -> None:
-    """A step of clew's own: it is handed what is stored, not what is loaded."""
-    this.observer(node.name, "running", "")
-    arguments = {
-        name: this.stored[value.node, value.output] if isinstance(value, Handle) else value
-        for name, value in node.arguments.items()
-    }
-    inputs = {name: value for name, value in arguments.items() if isinstance(value, Stored)}
-    try:
-        status, why = node.step.function(this.context, **arguments)
-    except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-        _failed(this, ordinal, node, None, None, error, "", started, inputs)
-    _finish(this, ordinal, node, status, None, None, why, started, inputs, {})
-
-
-def _from_cache(this: _Run, node: Node, key: str) -> dict[str, Stored] | None:
-    """What this key gave before, when all of it is still there and whole."""
-    a, s = builds.artifacts.c, builds.step_artifacts.c
-    rows = this.workspace.catalog.rows(
-        sa.select(s.name, a.kind, a.content_id, a.digest, a.bytes, a.rows, a.state)
-        .select_from(builds.step_cache)
-        .join(builds.step_artifacts, s.step_id == builds.step_cache.c.step_id)
-        .join(builds.artifacts, a.id == s.artifact_id)
-        .where(builds.step_cache.c.cache_key == key, s.direction == "out")
-    )
-    if {row.name for row in rows} != set(node.outputs):
-        return None
-    objects = this.workspace.objects
-    for row in rows:
-        damage = None if row.state == "live" else f"{row.state}"
-        try:
-            objects.verify(row.digest)
-        except (NotFoundError, IntegrityError) as error:
-            damage = error.message
-        if damage is not None:
-            this.context.result.notes.append(f"{node.name}: what was cached can't be used ({damage}); it runs again")
-            this.workspace.catalog.execute(ForgetStep(cache_key=key, reason=damage))
-            if damage != row.state and objects.exists(row.digest):
-                objects.delete(row.digest)
-            return None
-    return {
-        row.name: Stored(
-            ArtifactSpec(
-                kind=row.kind, content_id=row.content_id, digest=row.digest, bytes=int(row.bytes), rows=row.rows
-            )
-        )
-        for row in rows
-    }
-
-
-def _why(this: _Run, node: Node, of: Mapping[str, Any]) -> str:
-    """Why a step isn't cached, in words: what changed since it last ran."""
-    if not node.step.cache:
-        return "it is declared cache=False"
-    if this.before is None:
-        this.before = _steps_before(this)
-    step_id = this.before.get(node.name)
-    if step_id is None:
-        return "it has not run before"
-    changed = keys.difference(this.workspace.catalog.get(builds.steps, step_id).key_parts, of)
-    return "; ".join(changed) if changed else "it was not cached before"
-
-
-def _steps_before(this: _Run) -> dict[str, str]:
-    """The newest step of each name in earlier runs of this pipeline, by id."""
-    s, r = builds.steps.c, builds.runs.c
-    rows = this.workspace.catalog.rows(
-        sa.select(s.name, sa.func.max(sa.cast(s.id, sa.String)).label("newest"))  # ids follow the order of making
-        .join(builds.runs, r.id == s.run_id)
-        .where(r.name == this.name, r.id != this.context.run_id)
-        .where(s.state.in_(("ran", "cached")), s.key_parts.is_not(None))
-        .group_by(s.name)
-    )
-    return {row.name: str(uuid.UUID(row.newest)) for row in rows}
-
-
-def _finish(
-    this: _Run,
-    ordinal: int,
-    node: Node,
-    status: Any,
-    key: str | None,
-    of: Any,
-    why: str,
-    started: datetime,
-    inputs: Mapping[str, Stored | Snapshot],
-    outputs: Mapping[str, Stored],
-    log: str = "",
-) -> None:
-    for name, stored in outputs.items():
-        this.stored[node, name] = stored
-    this.waiting.append(
-        FinishStep(
-            run_id=this.context.run_id,
-            ordinal=ordinal,
-            name=node.name,
-            state=status,
-            cache_key=key,
-            key_parts=of,
-            why=why,
-            log=this.workspace.objects.put(_text(log).encode()).digest if log else None,
-            inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
-            outputs={name: value.spec for name, value in outputs.items()},
-            started_at=started,
-        )
-    )
-    if status != "cached" or now() - this.waiting[0].started_at > _TOGETHER:
-        _journal(this)
-    this.context.result.steps.append(StepResult(node.name, status, why))
-    this.observer(node.name, status, why)
-
-
-def _journal(this: _Run) -> None:
-    """Journal what waits: that a step was in the cache may be told a moment late, and nothing is lost without it."""
-    steps, this.waiting = this.waiting, []
-    if steps:
-        this.workspace.catalog.execute(steps[0] if len(steps) == 1 else FinishSteps(steps=steps))
-
-
-def _failed(
-    this: _Run,
-    ordinal: int,
-    node: Node,
-    key: str | None,
-    of: Any,
-    error: BaseException,
-    log: str,
-    started: datetime,
-    inputs: Mapping[str, Stored | Snapshot],
-) -> NoReturn:
-    """Keep the failure, and raise it with the user's own traceback first."""
-    own = isinstance(error, ClewError)
-    text = _text(str(error) if own else _users_traceback(error))
-    with contextlib.suppress(OutsideError):  # the disk may be full: what the step raised is what is to be said
-        _journal(this)
-        this.workspace.catalog.execute(
-            FinishStep(
-                run_id=this.context.run_id,
-                ordinal=ordinal,
-                name=node.name,
-                state="failed",
-                cache_key=key,
-                key_parts=of,
-                why="it raised",
-                error=text,
-                log=this.workspace.objects.put(_text(log).encode()).digest if log else None,
-                inputs={name: value.spec for name, value in inputs.items() if isinstance(value, Stored)},
-                started_at=started,
-            )
-        )
-    this.context.result.steps.append(StepResult(node.name, "failed", "it raised"))
-    this.observer(node.name, "failed", text)
-    if own:
-        raise error
-    raise StepError(
-        f"{text}step {node.name} ({node.step.source}) raised {type(error).__name__}",
-        mend="mend the step and run again: finished steps are taken from the cache",
-    ) from error
-
-
-def _text(text: str) -> str:
-    """Text as a database can keep it: no lone surrogates, no NUL."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
-
-
-def _users_traceback(error: BaseException) -> str:
-    """The traceback from the first frame that isn't clew's."""
-    trace = error.__traceback__
-    here = str(Path(__file__).parent)
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(here):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
-
-
-def _skip_rest(this: _Run) -> None:
-    done = len(this.context.result.steps)
-    for ordinal, node in enumerate(this.graph.nodes[done:], start=done):
-        _finish(this, ordinal, node, "skipped", None, None, "a step before it failed", now(), {}, {})

@@ -26,7 +26,7 @@ def check(step: "Step[..., Any]", arguments: Mapping[str, Any], where: str) -> N
     for name, value in arguments.items():
         hint = step.hints.get(name)
         if isinstance(value, Handle):
-            given = value.node.step.hint_of(value.output)
+            given = value.hint
             if not _may_fit(given, hint):
                 raise UsageError(
                     f"{where}: {value.node.name} gives {_called(given)}, and {name!r} of step {step.name} "

@@ -16,9 +16,11 @@ import polars as pl
 
 from clew.errors import NotFoundError, UsageError
 from clew.pipelines import environment
+from clew.pipelines._step import Step
 from clew.pipelines.graph import DatasetInput, Handle, Node
 from clew.pipelines.project import Project, file_hash, hashed
 from clew.pipelines.reach import Reached
+from clew.pipelines.secrets import Secret
 
 SCHEME = "k3"
 
@@ -69,15 +71,15 @@ def parts(
         "parameters": {name: _plain(node, name, value) for name, value in sorted(constants.items())},
         "values": dict(sorted(reached.values.items())),
         "imported": dict(sorted(imported.items())),
-        **declared(node, project),
+        **declared(step, project),
     }
 
 
-def declared(node: Node, project: Project) -> dict[str, Any]:
+def declared(step: Step[..., Any], project: Project) -> dict[str, Any]:
     """The hashes of the files and variables that a step declares, as they are now."""
     return {
-        "files": {name: _file_hash(project.root, name) for name in node.step.files},
-        "env": {name: hashed(os.environ.get(name)) for name in node.step.env},
+        "files": {name: _file_hash(project.root, name) for name in step.files},
+        "env": {name: hashed(os.environ.get(name)) for name in step.env},
     }
 
 
@@ -138,6 +140,8 @@ def _exact(value: Any) -> Any:  # noqa: C901, PLR0912 - a branch for each kind o
         if in_order and "type" not in value:
             return {name: _exact(one) for name, one in value.items()}
         return {"type": "dict", "value": [[_exact(name), _exact(one)] for name, one in value.items()]}
+    if isinstance(value, Secret):
+        return {"type": "secret", "value": value.name}
     if isinstance(value, DatasetInput | Handle):
         raise TypeError("it holds what isn't known before the run; hand it over by itself")
     if kind is tuple:

@@ -39,9 +39,9 @@ def loading(frozen: Mapping[str, bytes] | None = None) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-def spec_of(name: str, path: Path) -> ModuleSpec:
-    """A module to be made from a file, with its bytes kept."""
-    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), {}))
+def spec_of(name: str, path: Path, frozen: Mapping[str, bytes]) -> ModuleSpec:
+    """A module to be made from a file, or from the bytes that `frozen` has for it; they are kept."""
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), frozen))
     assert spec is not None
     return spec
 

@@ -35,7 +35,10 @@ _TEXTUAL = (
 )  # fmt: skip
 _REMEMBERS = type(functools.cache(len))
 _HOLDERS = (types.SimpleNamespace, argparse.Namespace)
-_OWN = ("__doc__", "__builtins__", "__spec__", "__loader__", "__cached__", "__file__", "__path__", "__annotations__")
+_OWN = (
+    "__doc__", "__builtins__", "__spec__", "__loader__", "__cached__", "__file__", "__path__", "__annotations__",
+    "__msgspec_cache__", "__slotnames__",  # left there by reading or copying a value of that class
+)  # fmt: skip
 _DEEPEST = 40
 
 

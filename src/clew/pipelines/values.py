@@ -3,6 +3,7 @@
 import hashlib
 import io
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from clew.catalog.commands import ArtifactSpec
+from clew.catalog.commands import MOST_IN_CATALOG, ArtifactSpec
 from clew.data import Snapshot
 from clew.data.identity import table_id
 from clew.errors import IntegrityError, UsageError
@@ -31,7 +32,7 @@ class Codec(Protocol):
         """The content id, the bytes, and the rows (None where that means nothing)."""
 
     def decode(self, path: Path, hint: Any) -> Any:
-        """The value, as the type that the hint asks for."""
+        """The value, as the type that the hint asks for. Raises IntegrityError for bytes that are none."""
 
 
 class _Tables:
@@ -98,7 +99,10 @@ class _Plain:
         return f"v1:{hashlib.sha256(body).hexdigest()}", body, None
 
     def decode(self, path: Path, hint: Any) -> Any:
-        body = path.read_bytes()
+        return self.decode_bytes(path.read_bytes(), hint)
+
+    def decode_bytes(self, body: bytes, hint: Any) -> Any:
+        """As `decode`, of what is in memory."""
         kind = Any if hint is None else hint
         try:
             if body.startswith(_PACKED):
@@ -160,16 +164,34 @@ class Stored:
 
     def load(self, objects: ObjectStore, hint: Any = None) -> Any:
         """The value, as the hint asks for it. Raises IntegrityError, NotFoundError."""
+        if self.spec.body is not None:
+            return _PLAIN.decode_bytes(self.spec.body, hint)
         codec = next((c for c in (*CODECS, _PLAIN) if c.kind == self.spec.kind), None)
         if codec is None:
             raise IntegrityError(f"nothing here reads a stored {self.spec.kind}", mend="import clew.models first")
         return codec.decode(objects.open_path(self.spec.digest), hint)
 
 
-def store(objects: ObjectStore, value: Any) -> Stored:
-    """Store a value by its content. Raises UsageError for what can't be stored."""
+def store(
+    objects: ObjectStore, value: Any, check: Callable[[bytes], None] | None = None, *, inline: bool = False
+) -> Stored:
+    """Store a value by its content.
+
+    Args:
+        objects: the store.
+        value: a table, an array, a plain value, or what another room has a codec for.
+        check: is shown the bytes before anything is written, and may raise.
+        inline: whether a small plain value may stay with what says so, as `spec.body`, for the catalog to keep.
+
+    Raises UsageError for what can't be stored.
+    """
     codec = next((c for c in CODECS if c.accepts(value)), _PLAIN)
     content_id, body, rows = codec.encode(value)
+    if check is not None:
+        check(body)
+    if inline and codec is _PLAIN and len(body) <= MOST_IN_CATALOG:
+        digest = hashlib.sha256(body).hexdigest()
+        return Stored(ArtifactSpec(kind=_PLAIN.kind, content_id=content_id, digest=digest, bytes=len(body), body=body))
     info = objects.put(body)
     return Stored(ArtifactSpec(kind=codec.kind, content_id=content_id, digest=info.digest, bytes=info.size, rows=rows))
 

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew.catalog import SCHEMA
-from clew.catalog.tables import metadata, object_columns
+from clew.catalog.tables import builds, metadata, object_columns
 from clew.data import all_of, verify
 from clew.errors import ClewError
 from clew.pipelines import mark_interrupted
@@ -33,7 +33,8 @@ def examine(workspace: Workspace) -> list[dict[str, Any]]:
     named = set()
     for table, column in object_columns():
         found = metadata.tables[table].c[column]
-        named |= {row[0] for row in workspace.catalog.rows(sa.select(found).where(found.is_not(None)).distinct())}
+        there = [found.is_not(None), *([builds.artifacts.c.body.is_(None)] if table == "artifacts" else [])]
+        named |= {row[0] for row in workspace.catalog.rows(sa.select(found).where(*there).distinct())}
     missing = sorted(named - workspace.objects.exists_many(sorted(named)))
     spoilt = [digest for digest in sorted(named - set(missing)) if not _is_whole(workspace, digest)]
     told = [f"{len(named)} named", *(f"{len(bad)} {how}: {bad[0]}…" for bad, how in _faults(missing, spoilt))]

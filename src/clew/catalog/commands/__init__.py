@@ -1,6 +1,7 @@
 """All commands, by what they change. Importing this package registers them for `clew.catalog.decode`."""
 
 from clew.catalog.commands.builds import (
+    MOST_IN_CATALOG,
     ArtifactSpec,
     DescribeRun,
     EndRun,
@@ -38,6 +39,7 @@ from clew.catalog.commands.serving import (
 )
 
 __all__ = [
+    "MOST_IN_CATALOG",
     "AlertSpec",
     "ArtifactSpec",
     "CreateDataset",

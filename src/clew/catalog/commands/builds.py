@@ -1,7 +1,8 @@
 """Commands about runs and their steps."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -14,21 +15,33 @@ RunState = Literal["done", "failed", "interrupted", "cancelled"]
 StepState = Literal["ran", "cached", "failed", "skipped"]
 
 
+MOST_IN_CATALOG = 16_384
+"""Values of up to so many bytes are kept in the catalog: an object's way to the disk takes longer than making them."""
+
+
+Small = Annotated[bytes, msgspec.Meta(max_length=MOST_IN_CATALOG)]
+
+
 class ArtifactSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something a step read or made: its logical content id, and the object that holds it."""
+    """Something a step read or made: its logical content id, and the object that holds it, or the bytes themselves."""
 
     kind: str
     content_id: ContentId
     digest: Digest
     bytes: Count
     rows: Count | None = None
+    body: Small | None = None
+
+    def __post_init__(self) -> None:
+        if self.body is not None and hashlib.sha256(self.body).hexdigest() != self.digest:
+            raise ValueError("the bytes are not what their digest says")
 
 
 def record_artifact(tx: Transaction, spec: ArtifactSpec) -> str:
     """Give the id of this artifact, made now or before. One that had gone lives again, since its bytes are there."""
     found = tx.find(builds.artifacts, content_id=spec.content_id, digest=spec.digest)
     if found is None:
-        return tx.insert(builds.artifacts, state="live", **msgspec.to_builtins(spec))
+        return tx.insert(builds.artifacts, state="live", **msgspec.structs.asdict(spec))
     if found.state != "live":
         tx.update(builds.artifacts, builds.artifacts.c.id == found.id, state="live")
     return str(found.id)
@@ -81,6 +94,7 @@ class StartRun(Command, frozen=True, kw_only=True):
     parameters: Any
     criteria: Any
     inputs: dict[str, tuple[str, Id]]  # role → (reference, snapshot id)
+    plan: Any = None
     parent_run_id: Id | None = None
     occurred_at: Moment
 
@@ -149,33 +163,13 @@ class FinishStep(Command, frozen=True, kw_only=True):
         if self.error is not None:
             msgspec.structs.force_setattr(self, "error", printable(self.error))
 
+    def payload(self) -> Row:
+        """What the command log keeps: of small values, what they are, not their bytes."""
+        return _without_bytes(super().payload())
+
     def apply(self, tx: Transaction) -> str:
         """Give the step's id."""
-        step_id = tx.insert(
-            builds.steps,
-            run_id=self.run_id,
-            ordinal=self.ordinal,
-            name=self.name,
-            state=self.state,
-            cache_key=self.cache_key,
-            key_parts=self.key_parts,
-            why=self.why,
-            error=self.error,
-            log=self.log,
-            recorded_at=self.started_at,
-            ended_at=tx.recorded_at,
-        )
-        for direction, specs in (("in", self.inputs), ("out", self.outputs)):
-            for name, spec in specs.items():
-                artifact_id = record_artifact(tx, spec)
-                tx.insert(
-                    builds.step_artifacts, step_id=step_id, direction=direction, name=name, artifact_id=artifact_id
-                )
-        if self.state == "ran" and self.cache_key is not None:
-            table = builds.step_cache
-            if not tx.update(table, table.c.cache_key == self.cache_key, step_id=step_id, recorded_at=tx.recorded_at):
-                tx.insert(table, cache_key=self.cache_key, step_id=step_id)
-        return step_id
+        return _keep(tx, [self])[0]
 
 
 class FinishSteps(Command, frozen=True, kw_only=True):
@@ -183,9 +177,101 @@ class FinishSteps(Command, frozen=True, kw_only=True):
 
     steps: list[FinishStep]
 
+    def payload(self) -> Row:
+        """What the command log keeps."""
+        return {"steps": [step.payload() for step in self.steps]}
+
     def apply(self, tx: Transaction) -> list[str]:
         """Give the steps' ids."""
-        return [step.apply(tx) for step in self.steps]
+        return _keep(tx, self.steps)
+
+
+def _without_bytes(payload: Row) -> Row:
+    for specs in (payload["inputs"], payload["outputs"]):
+        for spec in specs.values():
+            spec.pop("body", None)
+    return payload
+
+
+def _keep(tx: Transaction, steps: Sequence[FinishStep]) -> list[str]:
+    """Insert all rows of these steps, a statement for each table."""
+    ids = tx.insert_all(
+        builds.steps,
+        [
+            {
+                "run_id": step.run_id,
+                "ordinal": step.ordinal,
+                "name": step.name,
+                "state": step.state,
+                "cache_key": step.cache_key,
+                "key_parts": step.key_parts,
+                "why": step.why,
+                "error": step.error,
+                "log": step.log,
+                "recorded_at": step.started_at,
+                "ended_at": tx.recorded_at,
+            }
+            for step in steps
+        ],
+    )
+    used = [
+        (step_id, direction, name, spec)
+        for step_id, step in zip(ids, steps, strict=True)
+        for direction, specs in (("in", step.inputs), ("out", step.outputs))
+        for name, spec in specs.items()
+    ]
+    artifacts = _record_artifacts(tx, [spec for *_, spec in used])
+    tx.insert_all(
+        builds.step_artifacts,
+        [
+            {
+                "step_id": step_id,
+                "direction": direction,
+                "name": name,
+                "artifact_id": artifacts[spec.content_id, spec.digest],
+            }
+            for step_id, direction, name, spec in used
+        ],
+    )
+    made = {
+        step.cache_key: step_id
+        for step_id, step in zip(ids, steps, strict=True)
+        if step.state == "ran" and step.cache_key is not None
+    }
+    table = builds.step_cache
+    for some in _parts(sorted(made)):
+        tx.connection.execute(table.delete().where(table.c.cache_key.in_(some)))
+    tx.insert_all(table, [{"cache_key": key, "step_id": made[key]} for key in sorted(made)])
+    return ids
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
+
+
+_AT_ONCE = 500  # values in one condition; SQLite allows more only in newer versions
+
+
+def _record_artifacts(tx: Transaction, specs: Sequence[ArtifactSpec]) -> dict[tuple[str, str], str]:
+    """The ids of these artifacts, by content id and digest; see `record_artifact`."""
+    if len(specs) <= 3:
+        return {(spec.content_id, spec.digest): record_artifact(tx, spec) for spec in specs}
+    table, wanted = builds.artifacts, {(spec.content_id, spec.digest): spec for spec in specs}
+    found: dict[tuple[str, str], str] = {}
+    gone: list[str] = []
+    for some in _parts(sorted({content_id for content_id, _ in wanted})):
+        c = table.c
+        for row in tx.connection.execute(
+            sa.select(c.id, c.content_id, c.digest, c.state).where(c.content_id.in_(some))
+        ):
+            found[row.content_id, row.digest] = str(row.id)
+            if row.state != "live" and (row.content_id, row.digest) in wanted:
+                gone.append(str(row.id))
+    for some in _parts(gone):
+        tx.update(table, table.c.id.in_(some), state="live")
+    new = [spec for key, spec in sorted(wanted.items()) if key not in found]
+    ids = tx.insert_all(table, [{"state": "live", **msgspec.structs.asdict(spec)} for spec in new])
+    return found | {(spec.content_id, spec.digest): one for spec, one in zip(new, ids, strict=True)}
 
 
 class ForgetStep(Command, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ artifacts = sa.Table(
     digest(),
     number("bytes"),
     number("rows", nullable=True),
+    sa.Column("body", sa.LargeBinary),  # a small value itself, which then is no object
     state("live", "erased", "expired"),
     moment("recorded_at"),
     sa.UniqueConstraint("content_id", "digest"),
@@ -56,6 +57,7 @@ runs = sa.Table(
     ref("environment_id", "environments", nullable=True),
     document("parameters"),
     document("criteria"),
+    document("plan", nullable=True),
     ref("parent_run_id", "runs", nullable=True),
     text("error", nullable=True),
     moment("occurred_at"),

@@ -1,0 +1,29 @@
+"""What became of a run and its steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Observer = Callable[[str, str, str], None]
+"""Told of each step: its name, its state (running, ran, cached, failed, skipped), and why."""
+
+
+@dataclass
+class StepResult:
+    """What became of a step."""
+
+    name: str
+    status: str
+    why: str
+
+
+@dataclass
+class RunResult:
+    """What became of a run."""
+
+    run: str
+    status: str
+    steps: list[StepResult] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
