@@ -27,6 +27,7 @@ app.add_typer(endpoint.outcome, name="outcome")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(monitor.app, name="monitor")
 app.command("run")(run.run)
+app.command("sweep")(run.sweep)
 app.command("serve")(endpoint.serve)
 
 

@@ -10,6 +10,7 @@ from clew.cli._shared import Json, OccurredAt, Settings, emit, parse_moment, par
 
 if TYPE_CHECKING:
     from clew.pipelines import RunResult
+    from clew.pipelines.sweep import SweepResult
     from clew.workspace import Workspace
 
 runs = typer.Typer(help="Runs that were.", no_args_is_help=True, rich_markup_mode=None)
@@ -73,6 +74,100 @@ def run(
     emit(value, as_json, lambda: _words(result))
     if result.refused:
         raise RefusedError(f"the model was refused: {'; '.join(result.refused)}", mend="clew runs show latest")
+
+
+def sweep(
+    target: Annotated[str, typer.Argument(metavar="FILE.py[:PIPELINE]", help="The pipeline.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A parameter: name=4..8, name=log:1e-4..1, name=0..1:0.25, name=a,b,c; or one value."
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="How many trials, those of before counted.")] = 50,
+    minimize: Annotated[str | None, typer.Option(help="The metric of which less is better.")] = None,
+    maximize: Annotated[str | None, typer.Option(help="The metric of which more is better.")] = None,
+    sampler: Annotated[str, typer.Option(help="tpe learns from the trials; random; grid tries all.")] = "tpe",
+    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    executor: Annotated[str, typer.Option(envvar="CLEW_EXECUTOR", help="auto, inline or processes.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="How many trials side by side.")] = None,
+    occurred_at: OccurredAt = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline with varying parameters; the best ones are named, and their model is registered.
+
+    Steps that don't depend on what is varied run once. The same command again goes on where it stopped.
+    """
+    from clew import pipelines
+    from clew.errors import RefusedError, UsageError
+    from clew.pipelines.sweep import Trial
+    from clew.pipelines.sweep import sweep as run_sweep
+
+    if (minimize is None) == (maximize is None):
+        raise UsageError("what is the best?", mend="--minimize mae, or --maximize r2")
+    if sampler not in ("tpe", "random", "grid"):
+        raise UsageError(f"there is no sampler {sampler!r}", mend="tpe, random or grid")
+    metric = minimize or maximize or ""
+    with session() as workspace:
+        pipeline, path = pipelines.load(target)
+
+        def told(so_far: "SweepResult", trial: Trial) -> None:
+            best = so_far.best
+            said = "failed" if trial.value is None else f"{metric} = {number(trial.value)}"
+            record = "  (best so far)" if best is trial else ""
+            if not as_json:
+                say(f"  {len(so_far.trials)}/{trials}  {said}  {_assigned(trial.parameters)}{record}")
+
+        result = run_sweep(
+            workspace,
+            pipeline,
+            path,
+            parse_settings(settings),
+            metric=metric,
+            direction="minimize" if minimize else "maximize",
+            trials=trials,
+            sampler=sampler,  # type: ignore[arg-type]
+            seed=seed,
+            executor=pipelines.mode(executor),
+            workers=workers,
+            observer=told,
+            occurred_at=parse_moment(occurred_at),
+        )
+    ranked = result.ranked()
+    value = {
+        "sweep": result.run,
+        "metric": metric,
+        "best": {"run": ranked[0].run, "value": ranked[0].value, "parameters": ranked[0].parameters},
+        "trials": [
+            {"run": one.run, "state": one.state, "value": one.value, "parameters": one.parameters}
+            for one in result.trials
+        ],
+        "importance": result.importance,
+        "run": None if result.last is None else result.last.run,
+        "models": [] if result.last is None else result.last.models,
+    }
+    emit(value, as_json, lambda: _sweep_words(result))
+    if result.last is not None and result.last.refused:
+        raise RefusedError(f"the model was refused: {'; '.join(result.last.refused)}", mend="clew runs show latest")
+
+
+def _assigned(parameters: dict[str, Any]) -> str:
+    return " ".join(
+        f"{name}={number(value) if isinstance(value, float) else value}" for name, value in parameters.items()
+    )
+
+
+def _sweep_words(result: "SweepResult") -> str:
+    ranked = result.ranked()
+    rows = [{result.metric: number(one.value or 0.0), **one.parameters, "run": one.run} for one in ranked[:10]]
+    lines = [f"sweep {result.run}: {len(result.trials)} trials, {len(ranked)} of them with a value; the best:"]
+    lines.append(table(rows, list(rows[0]), empty=""))
+    if result.importance:
+        told = ", ".join(f"{name} {share:.0%}" for name, share in result.importance.items())
+        lines.append(f"what made the difference: {told}")
+    if result.last is not None:
+        lines += [f"registered {one}" for one in result.last.models]
+    return "\n".join(lines)
 
 
 def _failed(workspace: "Workspace", progress: "_Progress") -> dict[str, Any]:

@@ -81,6 +81,9 @@ def _register(
             raise UsageError(f"clew.register: {label} must be a {kind} that a step gave", mend="hand over its result")
     objects = context.workspace.objects
     judged: Evaluation = evaluation.load(objects, Evaluation)
+    if context.trial:
+        context.result.metrics.update(judged.metrics)
+        return "skipped", "a trial of a sweep registers nothing"
     packaged: Model = model.load(objects, Model)
     test_rows: pl.DataFrame = test.load(objects, pl.DataFrame)
     train_rows: pl.DataFrame = train.load(objects, pl.DataFrame)

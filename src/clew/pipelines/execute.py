@@ -87,7 +87,7 @@ def run(
     parameters = pipeline.bind(settings or {})
     with sources.loading():
         graph = pipeline.wire(parameters)
-    snapshots = _resolve(workspace, parameters, graph)
+    snapshots = resolve(workspace, parameters, graph)
     prepared = prepare(workspace, pipeline, entry)
     alive.mark_interrupted(workspace)
     engine = engine_for(prepared, executor, workers)
@@ -259,6 +259,15 @@ def shown(name: str, value: Any) -> Any:
         ) from error
 
 
+def snapshots_of(workspace: Workspace, parameters: Mapping[str, Any]) -> dict[str, Snapshot]:
+    """The snapshots that parameters name, as they are now. Raises NotFoundError."""
+    return {
+        name: find_snapshot(workspace, value.reference)
+        for name, value in parameters.items()
+        if isinstance(value, DatasetInput)
+    }
+
+
 def _doubts(seen: watch.Watch | None, modules: Sequence[ModuleType]) -> list[str]:
     found = (
         [f"the code reads {what} while it is imported (mend: {mend})" for what, mend in seen.reads.items()]
@@ -280,5 +289,6 @@ def _inputs(parameters: Mapping[str, Any], graph: Graph) -> dict[str, DatasetInp
     return found
 
 
-def _resolve(workspace: Workspace, parameters: Mapping[str, Any], graph: Graph) -> dict[str, Snapshot]:
+def resolve(workspace: Workspace, parameters: Mapping[str, Any], graph: Graph) -> dict[str, Snapshot]:
+    """Every snapshot that a run reads, by its role, as the references stand now. Raises NotFoundError."""
     return {role: find_snapshot(workspace, source.reference) for role, source in _inputs(parameters, graph).items()}

@@ -12,9 +12,10 @@ _r = builds.runs.c
 
 
 def list_runs(workspace: Workspace, *, most: int = 50) -> list[dict[str, Any]]:
-    """The newest runs."""
+    """The newest runs, without the trials of sweeps."""
     rows = workspace.catalog.rows(
         sa.select(_r.id, _r.name, _r.state, _r.provenance, _r.recorded_at, _r.ended_at)
+        .where(_r.parent_run_id.is_(None))  # trials belong to their sweep
         .order_by(_r.id.desc())
         .limit(most)
     )

@@ -52,6 +52,8 @@ class RunContext:
     snapshots: dict[str, Snapshot]
     occurred_at: datetime
     result: RunResult
+    trial: bool = False
+    """Whether this is a trial of a sweep, which registers nothing."""
 
 
 @dataclass(eq=False)
@@ -177,6 +179,22 @@ class Scheduler:
     def waiting(self) -> int:
         """How many could begin."""
         return len(self._ready) + len(self._fresh)
+
+    def number_of(self, metric: str) -> float | None:
+        """A metric of this run: of an evaluation that a step gave, or the number that the step of that name gave."""
+        if metric in self.result.metrics:
+            return self.result.metrics[metric]
+        objects = self.context.workspace.objects
+        for (node, output), stored in self._given.items():
+            if isinstance(stored, list) or stored.spec.kind != "value" or not isinstance(node, Node):
+                continue
+            value = stored.load(objects, node.hint_of(output))
+            inner = getattr(value, "metrics", None)
+            if isinstance(inner, Mapping):
+                self.result.metrics.update({name: float(one) for name, one in inner.items()})
+            elif node.name == metric and isinstance(value, int | float):
+                return float(value)
+        return self.result.metrics.get(metric)
 
     def due(self) -> float:
         """In how many seconds something is to be done that nobody else announces."""
