@@ -40,9 +40,8 @@ def run(
         pipeline, path = pipelines.load(target)
         parameters = parse_settings(settings)
         if plan:
-            graph = pipeline.wire(pipeline.bind(parameters))
-            steps = [{"name": node.name, "after": [one.name for one in node.upstream()]} for node in graph.nodes]
-            emit(steps, as_json, lambda: table(steps, ("name", "after"), empty="no step"))
+            steps = pipelines.plan_of(pipeline.wire(pipeline.bind(parameters)))
+            emit(steps, as_json, lambda: _drawn(steps))
             return
         progress = _Progress(quiet=as_json)
         try:
@@ -168,6 +167,20 @@ def _sweep_words(result: "SweepResult") -> str:
     if result.last is not None:
         lines += [f"registered {one}" for one in result.last.models]
     return "\n".join(lines)
+
+
+def _drawn(steps: list[dict[str, Any]]) -> str:
+    """The plan as a table, in the order of wiring."""
+    rows = [
+        {
+            "step": one["name"] + ("" if one["calls"] == 1 else f" × {one['calls'] or '?'}"),
+            "after": ", ".join(one["after"]),
+            "if": " and ".join(one["when"]),
+            "where": one["where"],
+        }
+        for one in steps
+    ]
+    return table(rows, ("step", "after", "if", "where"), empty="no step")
 
 
 def _failed(workspace: "Workspace", progress: "_Progress") -> dict[str, Any]:

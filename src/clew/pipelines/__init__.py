@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clew.pipelines.alive import mark_interrupted
     from clew.pipelines.execute import mode, run
     from clew.pipelines.graph import each, when
+    from clew.pipelines.plan import plan_of
     from clew.pipelines.results import RunResult, StepResult
     from clew.pipelines.scheduler import RunContext
     from clew.pipelines.secrets import secret
@@ -27,6 +28,7 @@ __all__ = [
     "mark_interrupted",
     "mode",
     "pipeline",
+    "plan_of",
     "run",
     "secret",
     "step",
@@ -49,6 +51,7 @@ __getattr__ = lazy(
         "mark_interrupted": "clew.pipelines.alive",
         "mode": "clew.pipelines.execute",
         "pipeline": "clew.pipelines._pipeline",
+        "plan_of": "clew.pipelines.plan",
         "run": "clew.pipelines.execute",
         "step": "clew.pipelines._step",
     },

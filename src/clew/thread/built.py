@@ -99,6 +99,8 @@ def run(connection: sa.Connection, run_id: str) -> Fact | None:
         "provenance": row.provenance,
         "parameters": row.parameters,
         "criteria": row.criteria,
+        "plan": row.plan if isinstance(row.plan, list) else [],
+        "sweep": row.plan if isinstance(row.plan, dict) else None,
         "error": row.error,
         "parent": None if row.parent_run_id is None else str(row.parent_run_id),
         "actor": row.actor,

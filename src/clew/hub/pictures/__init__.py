@@ -2,6 +2,19 @@
 
 from clew.hub.pictures.chain import chain
 from clew.hub.pictures.curves import evidence_curve, interval_band, share_curve
+from clew.hub.pictures.plan import plan
 from clew.hub.pictures.small import bar, shares, spark
+from clew.hub.pictures.trials import best_so_far, over_parameter
 
-__all__ = ["bar", "chain", "evidence_curve", "interval_band", "share_curve", "shares", "spark"]
+__all__ = [
+    "bar",
+    "best_so_far",
+    "chain",
+    "evidence_curve",
+    "interval_band",
+    "over_parameter",
+    "plan",
+    "share_curve",
+    "shares",
+    "spark",
+]

@@ -13,7 +13,7 @@ from clew.hub.pictures.svg import cut, drawing, element, polyline
 from clew.thread.words import amount, share
 
 _WIDTH: Final = 380.0
-_HEIGHT: Final = 220.0
+HEIGHT: Final = 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 22.0, 30.0
 _GUARDS: Final = {"harm": 0, "safe": 1, "disagreement": 2, "errors": 3}
 
@@ -21,7 +21,7 @@ Fact = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Plane:
+class Plane:
     """The map from values to the picture."""
 
     x_low: float
@@ -30,30 +30,42 @@ class _Plane:
     y_high: float
 
     @classmethod
-    def around(cls, xs: Sequence[float], ys: Sequence[float]) -> "_Plane":
+    def around(cls, xs: Sequence[float], ys: Sequence[float]) -> "Plane":
+        """The map that shows all of these."""
         low, high = min(ys), max(ys)
         margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
         return cls(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1, low - margin, high + margin)
 
     def x(self, value: float) -> float:
+        """Where a value stands from the left, in pixels."""
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (value - self.x_low) / (self.x_high - self.x_low)
 
     def y(self, value: float) -> float:
-        return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * (value - self.y_low) / (self.y_high - self.y_low)
+        """Where a value stands from the top, in pixels."""
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (value - self.y_low) / (self.y_high - self.y_low)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point stands."""
         return self.x(x), self.y(y)
 
     def rule(self, value: float, label: str, class_: str) -> Markup:
+        """A line across at a value, with its label."""
         y = self.y(value)
         return element("g", element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_=class_), _left(y, label))
 
     def grid(self, x_labels: Sequence[tuple[float, str]]) -> list[Markup]:
+        """Lines at round values, and the labels below."""
         lines = [self.rule(value, amount(value), "grid") for value in _ticks(self.y_low, self.y_high)]
-        for value, label in x_labels:
-            place = "start" if value == self.x_low else "end" if value == self.x_high else "middle"
-            lines.append(element("text", label, x=self.x(value), y=_HEIGHT - 10, text_anchor=place, class_="tick"))
-        return lines
+        return [*lines, *bottom_labels(self, x_labels)]
+
+
+def bottom_labels(plane: Plane, labels: Sequence[tuple[float, str]]) -> list[Markup]:
+    """Texts below the picture, each at its value."""
+    ends = {plane.x_low: "start", plane.x_high: "end"}
+    return [
+        element("text", label, x=plane.x(value), y=HEIGHT - 10, text_anchor=ends.get(value, "middle"), class_="tick")
+        for value, label in labels
+    ]
 
 
 def _left(y: float, label: str) -> Markup:
@@ -78,7 +90,7 @@ def share_curve(rollout: Fact) -> Markup:
     if not changes:
         return Markup("")
     last = max([at for at, _ in changes] + [at for at, _ in decisions])
-    plane = _Plane(changes[0][0], max(last, changes[0][0] + 1), -0.03, 1.05)
+    plane = Plane(changes[0][0], max(last, changes[0][0] + 1), -0.03, 1.05)
     points = [plane.at(*changes[0])]
     for (_, before), (at, value) in pairwise(changes):
         points += [plane.at(at, before), plane.at(at, value)]
@@ -97,7 +109,7 @@ def share_curve(rollout: Fact) -> Markup:
     rules = [plane.rule(value, share(value), "grid") for value in (0.0, 0.25, 0.5, 0.75, 1.0)]
     days = [(at, datetime.fromtimestamp(at, UTC).strftime("%-d %b %Y")) for at in (plane.x_low, plane.x_high)]
     dates = [
-        element("text", label, x=plane.x(at), y=_HEIGHT - 10, text_anchor=anchor, class_="tick")
+        element("text", label, x=plane.x(at), y=HEIGHT - 10, text_anchor=anchor, class_="tick")
         for (at, label), anchor in zip(days, ("start", "end"), strict=True)
     ]
     return _picture("the candidate's share over time", *rules, *dates, polyline(points, "line line-1"), *dots)
@@ -117,7 +129,7 @@ def evidence_curve(rollout: Fact) -> Markup:
         return Markup("")
     everything = [point for points in curves.values() for point in points]
     # Evidence against can fall without end; what is far below 0 says no more than that.
-    plane = _Plane.around([x for x, _ in everything], [max(-1.0, y) for _, y in everything] + [0.0, 1.0])
+    plane = Plane.around([x for x, _ in everything], [max(-1.0, y) for _, y in everything] + [0.0, 1.0])
     lines, legend = [], []
     names = sorted(curves, key=lambda name: (_GUARDS.get(name, 9), name))
     for number, name in enumerate(names):
@@ -147,7 +159,7 @@ def interval_band(rollout: Fact) -> Markup:
     if not rows:
         return Markup("")
     limits = [0.0] if margin is None else [0.0, margin]
-    plane = _Plane.around([0.0, *(row[0] for row in rows)], [end for row in rows for end in row[1:3]] + limits)
+    plane = Plane.around([0.0, *(row[0] for row in rows)], [end for row in rows for end in row[1:3]] + limits)
     outline = [plane.at(x, high) for x, _, high, _ in rows] + [plane.at(x, low) for x, low, _, _ in reversed(rows)]
     band = element("polygon", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in outline), class_="band")
     means = [plane.at(x, mean) for x, _, _, mean in rows if mean is not None]
@@ -179,12 +191,12 @@ def _number(value: Any) -> float | None:
     return float(value) if good else None
 
 
-def _above(plane: _Plane, margin: float) -> Markup:
+def _above(plane: Plane, margin: float) -> Markup:
     label = f"margin {amount(margin)}"
     return element("text", label, x=_WIDTH - _RIGHT, y=plane.y(margin) - 4, text_anchor="end", class_="tick")
 
 
-def _counts(plane: _Plane) -> list[tuple[float, str]]:
+def _counts(plane: Plane) -> list[tuple[float, str]]:
     return [(plane.x_low, amount(round(plane.x_low))), (plane.x_high, f"{amount(round(plane.x_high))} requests")]
 
 
@@ -202,4 +214,4 @@ def _seconds(iso: str) -> float:
 
 
 def _picture(title: str, *children: Markup) -> Markup:
-    return drawing(_WIDTH, _HEIGHT, *children, title=title, class_="curve")
+    return drawing(_WIDTH, HEIGHT, *children, title=title, class_="curve")

@@ -19,6 +19,8 @@ PAGE: Final = 50
 STATES: Final = ("running", "done", "failed", "interrupted", "cancelled")
 _MOST_PAGES: Final = 1_000_000
 _MOST_POINTS: Final = 5000
+_MOST_TRIALS: Final = 2000
+_MOST_RANKED: Final = 20
 _METRIC: Final = "metric:"
 
 _r, _k = builds.runs.c, builds.run_metrics.c
@@ -116,7 +118,7 @@ def runs(workspace: Workspace, query: RunQuery) -> Fact:
 
 
 def _where(query: RunQuery) -> list[sa.ColumnElement[bool]]:
-    where: list[sa.ColumnElement[bool]] = []
+    where: list[sa.ColumnElement[bool]] = [_r.parent_run_id.is_(None)]  # trials stand on the page of their sweep
     if query.state:
         where.append(_r.state == query.state)
     if query.name:
@@ -195,8 +197,13 @@ def run(workspace: Workspace, run_id: str) -> Fact:
             .order_by(i.role)
         ).all()
         children = connection.execute(
-            sa.select(_r.id, _r.name, _r.state).where(_r.parent_run_id == run_id).order_by(_r.id.desc()).limit(PAGE)
+            sa.select(_r.id, _r.name, _r.state, _r.parameters)
+            .where(_r.parent_run_id == run_id)
+            .order_by(_r.id.desc())
+            .limit(_MOST_TRIALS)
         ).all()
+        sweep = found["sweep"]
+        trials = _trials(connection, sweep, children) if sweep else None
         points = connection.execute(
             sa.select(_k.name, _k.step, _k.value)
             .where(_k.run_id == run_id)
@@ -222,8 +229,35 @@ def run(workspace: Workspace, run_id: str) -> Fact:
             "models": _made(connection, [run_id]).get(run_id, []),
             "code": built.code(connection, run_id),
             "environment": built.environment(connection, run_id),
-            "children": [{"id": str(row.id), "name": row.name, "state": row.state} for row in children],
+            "sweep": trials,
+            "children": [
+                {"id": str(row.id), "name": row.name, "state": row.state} for row in ([] if trials else children[:PAGE])
+            ],
         }
+
+
+def _trials(connection: sa.Connection, sweep: Fact, children: Sequence[Any]) -> Fact:
+    """The trials of a sweep, oldest first, each with its value of the metric; and the best of them first."""
+    metric, values = sweep["metric"], _values(connection, [str(row.id) for row in children])
+    trials = [
+        {
+            "id": str(row.id),
+            "state": row.state,
+            "parameters": {name: row.parameters.get(name) for name in sweep["varied"]},
+            "value": values.get(str(row.id), {}).get(metric),
+        }
+        for row in reversed(children)
+    ]
+    sign = 1 if sweep["direction"] == "minimize" else -1
+    valued = [trial for trial in trials if trial["value"] is not None]
+    return {
+        "metric": metric,
+        "direction": sweep["direction"],
+        "varied": sweep["varied"],
+        "trials": trials,
+        "ranked": sorted(valued, key=lambda trial: sign * trial["value"])[:_MOST_RANKED],
+        "failed": sum(trial["state"] == "failed" for trial in trials),
+    }
 
 
 def _histories(newest_first: Sequence[Any]) -> list[Fact]:
