@@ -1,5 +1,6 @@
 """`clew run` and `clew runs`: pipelines and what became of them."""
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,7 @@ def run(
         str,
         typer.Option(
             envvar="CLEW_EXECUTOR",
-            help="Where steps run: inline or processes; auto takes processes when there is parallel work.",
+            help="Where steps run: inline, processes, ray; auto takes processes when there is parallel work.",
         ),
     ] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many processes at most.")] = None,
@@ -37,24 +38,27 @@ def run(
     from clew.errors import RefusedError, StepError
 
     with session() as workspace:
-        pipeline, path = pipelines.load(target)
         parameters = parse_settings(settings)
         if plan:
-            steps = pipelines.plan_of(pipeline.wire(pipeline.bind(parameters)))
+            with _others_apart():
+                pipeline, _ = pipelines.load(target)
+                steps = pipelines.plan_of(pipeline.wire(pipeline.bind(parameters)))
             emit(steps, as_json, lambda: _drawn(steps))
             return
         progress = _Progress(quiet=as_json)
         try:
-            result = pipelines.run(
-                workspace,
-                pipeline,
-                path,
-                parameters,
-                observer=progress,
-                occurred_at=parse_moment(occurred_at),
-                executor=pipelines.mode(executor),
-                workers=workers,
-            )
+            with _others_apart():
+                pipeline, path = pipelines.load(target)
+                result = pipelines.run(
+                    workspace,
+                    pipeline,
+                    path,
+                    parameters,
+                    observer=progress,
+                    occurred_at=parse_moment(occurred_at),
+                    executor=pipelines.mode(executor),
+                    workers=workers,
+                )
         except StepError:
             if as_json:
                 emit(_failed(workspace, progress), as_json, str)
@@ -75,6 +79,11 @@ def run(
         raise RefusedError(f"the model was refused: {'; '.join(result.refused)}", mend="clew runs show latest")
 
 
+def _others_apart() -> "contextlib.redirect_stdout[Any]":
+    """What the user's modules and libraries print goes where messages go: the answer stands alone on stdout."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 def sweep(
     target: Annotated[str, typer.Argument(metavar="FILE.py[:PIPELINE]", help="The pipeline.")],
     settings: Annotated[
@@ -88,7 +97,7 @@ def sweep(
     maximize: Annotated[str | None, typer.Option(help="The metric of which more is better.")] = None,
     sampler: Annotated[str, typer.Option(help="tpe learns from the trials; random; grid tries all.")] = "tpe",
     seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
-    executor: Annotated[str, typer.Option(envvar="CLEW_EXECUTOR", help="auto, inline or processes.")] = "auto",
+    executor: Annotated[str, typer.Option(envvar="CLEW_EXECUTOR", help="auto, inline, processes or ray.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many trials side by side.")] = None,
     occurred_at: OccurredAt = None,
     as_json: Json = False,
@@ -108,7 +117,6 @@ def sweep(
         raise UsageError(f"there is no sampler {sampler!r}", mend="tpe, random or grid")
     metric = minimize or maximize or ""
     with session() as workspace:
-        pipeline, path = pipelines.load(target)
 
         def told(so_far: "SweepResult", trial: Trial) -> None:
             best = so_far.best
@@ -117,21 +125,23 @@ def sweep(
             if not as_json:
                 say(f"  {len(so_far.trials)}/{trials}  {said}  {_assigned(trial.parameters)}{record}")
 
-        result = run_sweep(
-            workspace,
-            pipeline,
-            path,
-            parse_settings(settings),
-            metric=metric,
-            direction="minimize" if minimize else "maximize",
-            trials=trials,
-            sampler=sampler,  # type: ignore[arg-type]
-            seed=seed,
-            executor=pipelines.mode(executor),
-            workers=workers,
-            observer=told,
-            occurred_at=parse_moment(occurred_at),
-        )
+        with _others_apart():
+            pipeline, path = pipelines.load(target)
+            result = run_sweep(
+                workspace,
+                pipeline,
+                path,
+                parse_settings(settings),
+                metric=metric,
+                direction="minimize" if minimize else "maximize",
+                trials=trials,
+                sampler=sampler,  # type: ignore[arg-type]
+                seed=seed,
+                executor=pipelines.mode(executor),
+                workers=workers,
+                observer=told,
+                occurred_at=parse_moment(occurred_at),
+            )
     ranked = result.ranked()
     value = {
         "sweep": result.run,

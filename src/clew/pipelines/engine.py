@@ -9,7 +9,7 @@ from clew.pipelines.graph import Node
 from clew.pipelines.resources import of_machine
 from clew.pipelines.scheduler import Scheduler
 
-Mode = Literal["auto", "inline", "processes"]
+Mode = Literal["auto", "inline", "processes", "ray"]
 UnderWay = dict[str, list[tuple[Scheduler, Node]]]
 
 _PAYS: Final = 1.0  # seconds: what takes less is done before the first process of a pool is there
@@ -124,6 +124,11 @@ class Engine:
                 scheduler.take(prepared, done)
         elif 0 < seconds < float("inf"):
             time.sleep(seconds)
+
+    def release(self) -> None:
+        """Nothing more will be run."""
+        if self._executor is not None:
+            self._executor.release()
 
     def cancel(self) -> list[Scheduler]:
         """End all that is under way; give the runs that were."""

@@ -4,6 +4,8 @@ Every finished step is in the catalog, so the cache is also the resume.
 """
 
 import contextlib
+import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,7 +79,8 @@ def run(
         observer: told of each step.
         occurred_at: when this run is, in the world; the clock's time, if not given.
         executor: where steps run: "inline" in this process, "processes" in a pool of others on this machine; "auto"
-            takes the pool when there is parallel work that is worth it.
+            takes the pool when there is parallel work that is worth it; "ray" on the cluster that RAY_ADDRESS names,
+            else on one that is started here.
         workers: how many processes at most; as many as there are processors, if not given.
 
     Raises:
@@ -109,7 +112,7 @@ def mode(name: str) -> Mode:
     for one in get_args(Mode):
         if one == name:
             return cast("Mode", one)
-    raise UsageError(f"there is no executor {name!r}", mend="auto, inline or processes")
+    raise UsageError(f"there is no executor {name!r}", mend="auto, inline, processes or ray")
 
 
 def engine_for(prepared: Prepared, where: Mode, workers: int | None) -> Engine:
@@ -118,14 +121,24 @@ def engine_for(prepared: Prepared, where: Mode, workers: int | None) -> Engine:
         raise UsageError(f"{workers} workers can't run anything", mend="give 1 or more")
 
     def setting() -> Any:
-        import sys
-
         from clew.pipelines.executors.worker import Setting
 
-        rooms = tuple(sorted({type(codec).__module__ for codec in values.CODECS}))
-        return Setting(prepared.code, prepared.workspace.root, tuple(sys.path), rooms, str(Path.cwd()))
+        workspace = prepared.workspace
+        return Setting(
+            code=prepared.code,
+            workspace=workspace.root,
+            settings=(workspace.folder / "config.toml").read_text(),
+            search=tuple(sys.path),
+            rooms=tuple(sorted({type(codec).__module__ for codec in values.CODECS})),
+            folder=str(Path.cwd()),
+            host=platform.node(),
+        )
 
     def start() -> Executor:
+        if where == "ray":
+            from clew.pipelines.executors.on_ray import RayCluster
+
+            return RayCluster(setting(), is_local=prepared.workspace.is_local)
         from clew.pipelines.executors.processes import pool_for
 
         return pool_for(setting(), workers)
@@ -189,6 +202,8 @@ def ending(engine: Engine) -> Any:
     except BaseException:
         engine.cancel()
         raise
+    finally:
+        engine.release()
 
 
 def finish(scheduler: Scheduler) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from clew.workspace import Workspace
 _MOST_FILES = 3000
 _LEFT_OUT = {"__pycache__", "node_modules", "site-packages"}
 _CODE = (".py", ".so", ".pyd")
-_ELSEWHERE = "_elsewhere"
+ELSEWHERE = "_elsewhere"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Project:
     git_commit: str | None
     git_dirty: bool | None
     places: dict[str, str] = field(default_factory=dict)  # where each file lies → its path in the archive
+    is_copy: bool = False  # whether it was laid out on another machine than the one that captured it
 
     @functools.cached_property
     def content_id(self) -> str:
@@ -62,6 +63,14 @@ class Project:
     def frozen(self) -> dict[str, bytes]:
         """The code by where it lies."""
         return {place: self.files[path] for place, path in self.places.items()}
+
+    def laid_out(self, folder: Path) -> "Project":
+        """The same code in another folder, written there."""
+        for path, content in self.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        root = folder.resolve()
+        return replace(self, root=root, places={str(root / path): path for path in self.files}, is_copy=True)
 
 
 def capture(entry: Path) -> Project:
@@ -99,7 +108,7 @@ def gather(root: Path) -> tuple[dict[str, bytes], dict[str, str]]:
         take(path.relative_to(root).as_posix(), path)
     for name, path in used_in_place(files, places).items():
         part = "/__init__" if path.stem == "__init__" else ""
-        take(f"{_ELSEWHERE}/{name.replace('.', '/')}{part}{path.suffix}", path)
+        take(f"{ELSEWHERE}/{name.replace('.', '/')}{part}{path.suffix}", path)
     return files, places
 
 

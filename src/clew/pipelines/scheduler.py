@@ -7,6 +7,7 @@ taken from the cache; any other is called in this process, or offered to an exec
 import bisect
 import contextlib
 import heapq
+import os
 import random
 import time
 import uuid
@@ -395,13 +396,15 @@ class Scheduler:
             arguments=prepared.arguments,
             values=prepared.values,
             declared={name: prepared.parts[name] for name in ("files", "env")},
+            env={name: os.environ.get(name) for name in node.step.env},
             allowed=self._allowed(node),
             timeout=node.step.timeout,
         )
 
     def as_work(self, prepared: Prepared) -> Work:
         """The same, for an executor."""
-        return Work(self.task(prepared), prepared.node.step, (self, prepared))
+        step = prepared.node.step
+        return Work(self.task(prepared), step.name, step.resources, step.timeout, (self, prepared))
 
     def call_here(self, prepared: Prepared) -> None:
         """Make the call in this process, and take what it gives."""

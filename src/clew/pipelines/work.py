@@ -43,6 +43,8 @@ class Task:
     """The hashes of what the code holds where the key was made; they must be the same where it runs."""
     declared: Mapping[str, Any]
     """The hashes of what the step declares to read, when the key was made."""
+    env: Mapping[str, str | None]
+    """The variables that it declares to read, as they are where the key was made."""
     allowed: tuple[Path, ...]
     timeout: float | None
 

@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from clew.pipelines._step import Step
+from clew.pipelines.resources import Resources
 from clew.pipelines.work import Done, Task
 
 
 @dataclass(eq=False)
 class Work:
-    """A task on its way: who gave it, and what is to be called."""
+    """A task on its way: what it needs, and who gave it; or a task that was packed by another process."""
 
-    task: Task
-    step: Step[..., Any]
+    task: Task | bytes
+    step: str
+    resources: Resources
+    timeout: float | None
     owner: Any
 
 
@@ -32,5 +34,5 @@ class Executor(Protocol):
     def cancel(self) -> None:
         """End all that is under way, and forget it."""
 
-    def close(self) -> None:
-        """Give everything back."""
+    def release(self) -> None:
+        """The run has ended: give back what the next one couldn't use."""

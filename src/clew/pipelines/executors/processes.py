@@ -109,11 +109,11 @@ class ProcessPool:
         return self._place(_Sent(work, again=False))
 
     def _place(self, sent: _Sent) -> bool:
-        body = _packed(sent.work.task)
+        body = packed(sent.work.task)
         if isinstance(body, Done):
             self._ready.append((sent.work, body))
             return True
-        target = self._idle(sent.work.step.resources) or self._ahead(sent.work, body)
+        target = self._idle(sent.work.resources) or self._ahead(sent.work, body)
         if target is None:
             return False
         if not target.sent:
@@ -127,7 +127,7 @@ class ProcessPool:
 
     def _idle(self, needed: Resources) -> _Process | None:
         """A process with nothing to do, when what is under way leaves enough of the machine."""
-        under_way = [one.sent[0].work.step.resources for one in self._processes if one.sent]
+        under_way = [one.sent[0].work.resources for one in self._processes if one.sent]
         if under_way:
             taken = needed
             for one in under_way:
@@ -142,8 +142,8 @@ class ProcessPool:
 
     def _ahead(self, work: Work, body: bytes) -> _Process | None:
         """A process that will soon have done what it has: a short task's way there takes longer than the task."""
-        short = self._seconds.get(work.step.name, 1.0) < _SHORT
-        if not short or len(body) > _SMALL or work.task.timeout is not None or work.step.resources != ORDINARY:
+        short = self._seconds.get(work.step, 1.0) < _SHORT
+        if not short or len(body) > _SMALL or work.timeout is not None or work.resources != ORDINARY:
             return None
         able = [one for one in self._processes if one.loaded and len(one.sent) < _MOST_AHEAD and _is_short(one)]
         return min(able, key=lambda one: len(one.sent), default=None)
@@ -211,12 +211,12 @@ class ProcessPool:
             process.began = time.monotonic()
             return
         if not body:
-            timeout = process.sent[0].work.task.timeout
+            timeout = process.sent[0].work.timeout
             process.sent[0].deadline = time.monotonic() + timeout if timeout else None
             return
         done, sent = unpack(body), process.sent.popleft()
         now = time.monotonic()
-        name = sent.work.step.name
+        name = sent.work.step
         self._seconds[name] = (self._seconds.get(name, now - process.began) + now - process.began) / 2
         process.began = now
         if done.elsewhere and process.done and not sent.again:
@@ -256,7 +256,7 @@ class ProcessPool:
 
     def _overdue(self, process: _Process) -> None:
         self._processes.remove(process)
-        timeout = process.sent[0].work.task.timeout
+        timeout = process.sent[0].work.timeout
         self._ended(process, f"it took longer than {timeout:g} s, its timeout, and was ended", "TimeoutError")
 
     def _ended(self, process: _Process, what: str, kind: str) -> None:
@@ -275,6 +275,9 @@ class ProcessPool:
         self._back.clear()
         self._ready.clear()
 
+    def release(self) -> None:
+        """Nothing: the processes stay for the next run."""
+
     def close(self) -> None:
         """End all processes."""
         if self._pid == os.getpid():  # in a child that was forked they are somebody else's
@@ -285,11 +288,13 @@ class ProcessPool:
 
 
 def _is_short(process: _Process) -> bool:
-    return all(sent.work.step.resources == ORDINARY and sent.work.task.timeout is None for sent in process.sent)
+    return all(sent.work.resources == ORDINARY and sent.work.timeout is None for sent in process.sent)
 
 
-def _packed(task: Task) -> bytes | Done:
+def packed(task: Task | bytes) -> bytes | Done:
     """The task as it is sent; or why it can't be."""
+    if isinstance(task, bytes):
+        return task
     given = {
         name: SnapshotAt(value.reference) if isinstance(value, Snapshot) else value
         for name, value in task.arguments.values.items()

@@ -3,27 +3,32 @@
 It ends when the process that started it does, whatever a step is doing then.
 """
 
+import atexit
 import faulthandler
 import importlib
 import os
 import pickle
+import platform
+import shutil
 import signal
 import sys
+import tempfile
 import threading
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
-from clew.errors import ClewError
+from clew.errors import ClewError, UsageError
 from clew.pipelines import state, work
 from clew.pipelines._load import load_frozen
 from clew.pipelines._step import Step
-from clew.pipelines.project import Project
+from clew.pipelines.project import ELSEWHERE, Project
 from clew.pipelines.reach import Reach
-from clew.workspace import Workspace
+from clew.workspace import FOLDER, Workspace
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,29 @@ class Setting:
 
     code: Project
     workspace: Path
+    settings: str  # the workspace's own, for a machine that hasn't got its folder
     search: tuple[str, ...]  # sys.path
     rooms: tuple[str, ...]  # modules that store and load kinds of values
     folder: str
+    host: str
+
+    def enter(self) -> "Setting":
+        """Go to the folder and the modules of that process; on another machine, lay them out. Gives what is here."""
+        if self.host == platform.node():
+            os.chdir(self.folder)
+            sys.path[:] = self.search
+            return self
+        if "catalog" not in tomllib.loads(self.settings):
+            raise UsageError("the workspace is a folder of another machine")
+        here = Path(tempfile.mkdtemp(prefix="clew-code-"))
+        atexit.register(shutil.rmtree, here, ignore_errors=True)
+        code = self.code.laid_out(here / "code")
+        workspace = here / "workspace"
+        (workspace / FOLDER).mkdir(parents=True)
+        (workspace / FOLDER / "config.toml").write_text(self.settings)
+        sys.path[:0] = [str(code.root), str(code.root / ELSEWHERE)]
+        os.chdir(code.root)
+        return replace(self, code=code, workspace=workspace, host=platform.node())
 
 
 class Worker:
@@ -51,6 +76,7 @@ class Worker:
         for room in setting.rooms:
             importlib.import_module(room)
         load_frozen(setting.code)
+        self._is_home = not setting.code.is_copy
         self._reach = Reach(setting.code)
 
     def do(self, task: work.Task) -> work.Done:
@@ -59,6 +85,13 @@ class Worker:
         step = self._find(task.place)
         if step is None:
             return work.Done(elsewhere=f"{task.place.module}.{task.place.name} isn't found there")
+        if step.files and not self._is_home:
+            return work.Done(elsewhere="it reads files beside the pipeline, which only this machine has")
+        for name, value in task.env.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         for module in self._reach.modules():
             state.forget_memories(module)
         held = self._reach.of(step).values
@@ -109,9 +142,7 @@ def unpack(body: bytes) -> work.Done:
 def _serve(pipe: Connection) -> None:
     try:
         setting: Setting = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from the process that started this one
-        os.chdir(setting.folder)
-        sys.path[:] = setting.search
-        worker = Worker(setting)
+        worker = Worker(setting.enter())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises when imported
         pipe.send_bytes(pickle.dumps(f"the code can't be loaded in another process: {type(error).__name__}: {error}"))
         return
