@@ -206,6 +206,7 @@ def test_a_folder_of_files_has_no_rows(workspace: Workspace, tmp_path: Path) -> 
             call()
 
 
+@pytest.mark.filterwarnings("default::DeprecationWarning:ray")  # Ray warns of what it sets itself
 def test_ray_takes_blocks(workspace: Workspace) -> None:
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=1, include_dashboard=False, configure_logging=False)
