@@ -83,11 +83,13 @@ def _register(
     judged: Evaluation = evaluation.load(objects, Evaluation)
     if context.trial:
         context.result.metrics.update(judged.metrics)
-        return "skipped", "a trial of a sweep registers nothing"
+        context.result.offered[model_name] = {"model": model, "train": train, "test": test, "target": target}
+        return "skipped", "a trial registers nothing"
     packaged: Model = model.load(objects, Model)
     test_rows: pl.DataFrame = test.load(objects, pl.DataFrame)
     train_rows: pl.DataFrame = train.load(objects, pl.DataFrame)
     judged_by = judge(context.criteria, judged.metrics)
+    snapshots = {role: one for role, one in context.snapshots.items() if isinstance(one, Snapshot)}
     answer = context.workspace.catalog.execute(
         RegisterModel(
             model=model_name,
@@ -97,7 +99,7 @@ def _register(
                 model.spec.content_id,
                 evaluation.spec.content_id,
                 judged_by.verdicts,
-                context.snapshots,
+                snapshots,
                 context.code.content_id,
                 context.environment_id,
             ),
@@ -107,7 +109,7 @@ def _register(
             verdicts=judged_by.verdicts,
             refused_because=judged_by.refused,
             inputs=[
-                *(InputSpec(role=role, snapshot_id=snapshot.id) for role, snapshot in context.snapshots.items()),
+                *(InputSpec(role=role, snapshot_id=snapshot.id) for role, snapshot in snapshots.items()),
                 InputSpec(role="train", artifact=train.spec),
                 InputSpec(role="test", artifact=test.spec),
             ],

@@ -29,7 +29,11 @@ from clew.pipelines.plan import plan_of
 from clew.pipelines.results import Observer, RunResult
 from clew.pipelines.scheduler import RunContext, Scheduler
 from clew.pipelines.secrets import Secret
+from clew.pipelines.values import Stored
 from clew.workspace import Workspace
+
+Pins = Mapping[str, Snapshot | Stored]
+"""By role, what a run reads in place of what its reference names now: a snapshot, or a table of its own making."""
 
 
 @dataclass
@@ -68,6 +72,8 @@ def run(
     occurred_at: datetime | None = None,
     executor: Mode = "auto",
     workers: int | None = None,
+    pins: Pins | None = None,
+    parent: str | None = None,
 ) -> RunResult:
     """Run a pipeline; what has run before with the same key is taken from the cache.
 
@@ -82,6 +88,9 @@ def run(
             takes the pool when there is parallel work that is worth it; "ray" on the cluster that RAY_ADDRESS names,
             else on one that is started here.
         workers: how many processes at most; as many as there are processors, if not given.
+        pins: what is read in place of what references name.
+        parent: the run that this one is a trial of; a trial registers no model, and gives what it would have
+            registered as `offered`.
 
     Raises:
         UsageError, NotFoundError: something is wrong before anything ran.
@@ -90,12 +99,15 @@ def run(
     parameters = pipeline.bind(settings or {})
     with sources.loading():
         graph = pipeline.wire(parameters)
-    snapshots = resolve(workspace, parameters, graph)
+    snapshots = resolve(workspace, parameters, graph, pins)
     prepared = prepare(workspace, pipeline, entry)
     alive.mark_interrupted(workspace)
     engine = engine_for(prepared, executor, workers)
     with alive.starting(workspace) as hold:
-        begun = begin(prepared, parameters, graph, snapshots, occurred_at or now(), engine.under_way, observer)
+        begun = begin(
+            prepared, parameters, graph, snapshots, occurred_at or now(), engine.under_way, observer, parent
+        )
+        begun.context.trial = parent is not None
         hold(begun.result.run)
         with ending(engine):
             engine.add(begun)
@@ -155,7 +167,7 @@ def begin(
     prepared: Prepared,
     parameters: Mapping[str, Any],
     graph: Graph,
-    snapshots: dict[str, Snapshot],
+    snapshots: dict[str, Snapshot | Stored],
     occurred_at: datetime,
     under_way: UnderWay,
     observer: Observer,
@@ -231,7 +243,7 @@ def _start(
     prepared: Prepared,
     parameters: Mapping[str, Any],
     graph: Graph,
-    snapshots: Mapping[str, Snapshot],
+    snapshots: Mapping[str, Snapshot | Stored],
     occurred_at: datetime,
     parent: str | None,
 ) -> str:
@@ -247,7 +259,9 @@ def _start(
             parameters={name: shown(name, value) for name, value in parameters.items()},
             criteria=[criterion.describe() for criterion in pipeline.accept],
             inputs={
-                role: (source.reference, snapshots[role].id) for role, source in _inputs(parameters, graph).items()
+                role: (source.reference, found.id)
+                for role, source in _inputs(parameters, graph).items()
+                if isinstance(found := snapshots[role], Snapshot)
             },
             plan=plan_of(graph),
             parent_run_id=parent,
@@ -304,6 +318,12 @@ def _inputs(parameters: Mapping[str, Any], graph: Graph) -> dict[str, DatasetInp
     return found
 
 
-def resolve(workspace: Workspace, parameters: Mapping[str, Any], graph: Graph) -> dict[str, Snapshot]:
-    """Every snapshot that a run reads, by its role, as the references stand now. Raises NotFoundError."""
-    return {role: find_snapshot(workspace, source.reference) for role, source in _inputs(parameters, graph).items()}
+def resolve(
+    workspace: Workspace, parameters: Mapping[str, Any], graph: Graph, pins: Pins | None = None
+) -> dict[str, Snapshot | Stored]:
+    """All that a run reads, by its role: what is pinned, else as the references stand now. Raises NotFoundError."""
+    pinned = pins or {}
+    return {
+        role: pinned[role] if role in pinned else find_snapshot(workspace, source.reference)
+        for role, source in _inputs(parameters, graph).items()
+    }

@@ -89,7 +89,7 @@ def _is_stored_list(value: Any) -> bool:
     return type(value) is list and bool(value) and type(value[0]) is Stored
 
 
-def arguments(node: Node, given: Given, snapshots: Mapping[str, Snapshot]) -> Arguments:
+def arguments(node: Node, given: Given, snapshots: Mapping[str, Snapshot | Stored]) -> Arguments:
     """What a call is handed, once all that it needs is there. Raises UsageError."""
     made = Arguments({})
     for name, value in node.arguments.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 Observer = Callable[[str, str, str], None]
 """Told of each step: its name, its state (running, ran, cached, failed, skipped), and why."""
@@ -27,3 +28,5 @@ class RunResult:
     models: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    offered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What a trial would have registered: by model, what stands behind each argument of `clew.register`."""

@@ -50,7 +50,7 @@ class RunContext:
     criteria: tuple[Any, ...]
     code: project.Project
     environment_id: str
-    snapshots: dict[str, Snapshot]
+    snapshots: dict[str, Snapshot | Stored]
     occurred_at: datetime
     result: RunResult
     trial: bool = False
