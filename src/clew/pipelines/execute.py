@@ -104,9 +104,7 @@ def run(
     alive.mark_interrupted(workspace)
     engine = engine_for(prepared, executor, workers)
     with alive.starting(workspace) as hold:
-        begun = begin(
-            prepared, parameters, graph, snapshots, occurred_at or now(), engine.under_way, observer, parent
-        )
+        begun = begin(prepared, parameters, graph, snapshots, occurred_at or now(), engine.under_way, observer, parent)
         begun.context.trial = parent is not None
         hold(begun.result.run)
         with ending(engine):

@@ -1,0 +1,1 @@
+"""Bisection: which change between two versions made the newer one worse."""
