@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clew._words import number
-from clew.cli._shared import Json, emit, session, short, table
+from clew.cli._shared import Json, emit, say, session, short, table
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True, rich_markup_mode=None)
 Reference = Annotated[str, typer.Argument(help="house-price@7, house-price@latest, house-price@alias")]
@@ -100,6 +100,10 @@ def restore(reference: Reference, dest: Path, as_json: Json = False) -> None:
 def rebuild(
     reference: Reference,
     fresh: Annotated[bool, typer.Option("--fresh", help="Always in a new environment from the recorded lock.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="In a new one from wheels that are kept: clew model wheels.")
+    ] = False,
+    tolerance: Annotated[float, typer.Option(help="By what share metrics may differ, to be within tolerance.")] = 1e-6,
     as_json: Json = False,
 ) -> None:
     """Build a version again from what was recorded, and say whether it is the same; exit code 6 if different."""
@@ -108,12 +112,36 @@ def rebuild(
     from clew.models.rebuild import rebuild as build_again
 
     with session() as workspace:
-        value = build_again(find(workspace, reference), fresh=fresh)
+        value = build_again(
+            find(workspace, reference),
+            fresh=fresh,
+            offline=offline,
+            tolerance=tolerance,
+            say=lambda text: say(f"{text} …"),
+        )
     lines = [f"{value['model']}: {value['verdict']}", *(f"  {cause}" for cause in value["causes"])]
     lines += [f"  same {name}: {'yes' if same else 'no'}" for name, same in value["same"].items()]
     emit(value, as_json, lambda: "\n".join(lines))
     if value["verdict"] == "different":
         raise RefusedError(f"{reference} came out different: {'; '.join(value['causes'])}")
+
+
+@app.command()
+def wheels(reference: Reference, as_json: Json = False) -> None:
+    """Keep wheels of a version's environment with the workspace, for rebuilds without any index."""
+    from clew.models import find
+    from clew.models.wheels import keep
+
+    with session() as workspace:
+        value = keep(find(workspace, reference))
+    emit(
+        value,
+        as_json,
+        lambda: (
+            f"{value['kept']} wheels are kept for {value['model']}, {value['new']} of them new "
+            f"({value['bytes'] / 1e6:,.0f} MB)"
+        ),
+    )
 
 
 @app.command()

@@ -1,78 +1,178 @@
-"""Rebuilding a version: restored into a folder of its own, run again there, and compared by content."""
+"""Rebuilding a version: restored into a folder of its own, run again there, and compared by content.
 
-import json
+Where it comes out different, it is run once more in the same environment: what differs between the two is left to
+chance, or to threads; what doesn't comes from what isn't the same as it was.
+"""
+
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-import clew
 from clew.catalog.tables import builds
 from clew.errors import OutsideError, RefusedError
-from clew.models import registry
+from clew.models import environments, registry, wheels
 from clew.models.registry import ModelVersion
-from clew.models.restore import make_recipe, restore
+from clew.models.restore import erased_rows, make_recipe, restore
 from clew.pipelines import environment
-from clew.workspace import Workspace, open_folder
+from clew.workspace import open_folder
 
-TOLERANCE = 1e-6
+TOLERANCE: Final = 1e-6
 """Metrics that differ by no more than this share count as within tolerance."""
+ONE_THREAD: Final = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS",
+        "POLARS_MAX_THREADS", "VECLIB_MAXIMUM_THREADS",
+    ),
+    "1",
+)  # fmt: skip
+Say = Callable[[str], None]
 
 
-def rebuild(version: ModelVersion, *, fresh: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Built:
+    """What a build came to, by content."""
+
+    inputs: dict[str, str]
+    """Content id by role."""
+    outputs: dict[tuple[str, str], str]
+    """Content id of what each step gave, in order, but for models."""
+    predictions: str
+    metrics: Mapping[str, float]
+    environment: sa.Row[Any]
+    lock: dict[str, str]
+
+    def first_difference(self, other: "Built") -> tuple[str, str] | None:
+        """The first step and output that isn't the same; None when all are."""
+        return next((key for key, found in self.outputs.items() if other.outputs.get(key) != found), None)
+
+
+def rebuild(
+    version: ModelVersion,
+    *,
+    fresh: bool = False,
+    offline: bool = False,
+    tolerance: float = TOLERANCE,
+    say: Say = lambda _text: None,
+) -> dict[str, Any]:
     """Build a version again from what was recorded, in a new workspace, and compare.
 
     The environment of this process is used when its lock equals the recorded one, else (or with `fresh`) a new
     virtual environment is made from the lock. The verdict is "identical" (content ids of data, rows and predictions,
-    and metrics), "within-tolerance" (metrics differ by at most one part in a million), or "different", with causes.
+    and metrics), "within-tolerance" (metrics differ by at most the tolerance, as a share), or "different", with the
+    first step whose output differs, and causes.
+
+    Args:
+        version: what is built again.
+        fresh: make a new environment in any case.
+        offline: make it from the wheels that are kept with the workspace (`clew model wheels`), asking no index.
+        tolerance: a share, such as 0.01.
+        say: told what is being done.
 
     Raises:
-        RefusedError: the version was not recorded by clew, so nothing is promised.
+        RefusedError: the version was not recorded by clew, so nothing is promised; or its data were erased.
+        NotFoundError: wheels are wanted that aren't kept.
         OutsideError: the environment can't be made, or the run failed; its output is in the message.
     """
     if version.provenance != "recorded":
         raise RefusedError(
-            f"{version.reference} is {version.provenance}: a rebuild is promised for recorded versions",
+            f"{version.reference} is {version.provenance}: a rebuild is promised for recorded versions"
+            f"{_lacks(version)}",
             mend=f"clew model show {version.reference} says what is known",
         )
-    with tempfile.TemporaryDirectory(prefix="clew-rebuild-") as folder:
-        place = Path(folder) / "restored"
-        restore(version, place)
-        recorded = _environment(version)
-        same_lock = environment.current().content_id == recorded.content_id
-        python = sys.executable if same_lock and not fresh else _make_environment(place, Path(folder) / "venv")
-        recipe = make_recipe(version, place)
-        for command in recipe.commands:
-            _run(python, place, command)
-        with open_folder(place) as workspace:
-            verdict = _compare(version, workspace, recipe.roles)
-    kind = "this one, whose lock equals the recorded" if python == sys.executable else "new, from the recorded lock"
-    return {"model": version.reference, **verdict, "environment": kind}
+    if not 0 <= tolerance < 1:
+        raise RefusedError(f"{tolerance} is no share", mend="--tolerance 0.01")
+    with tempfile.TemporaryDirectory(prefix="clew-rebuild-") as temporary:
+        folder = Path(temporary)
+        recorded = _recorded(version)
+        python, kind = _python(version, recorded, folder, fresh or offline, offline, say)
+        say("building it again")
+        again = _build(version, folder / "restored", python, {})
+        same = _same(recorded, again)
+        verdict: dict[str, Any] = {"verdict": "identical", "causes": [], "first_difference": None}
+        if not all(same.values()):
+            first = recorded.first_difference(again)
+            verdict = {
+                "verdict": "within-tolerance" if _is_close(recorded, again, tolerance) else "different",
+                "causes": _causes(version, recorded, again, first, _repeated(version, folder, python, again, say)),
+                "first_difference": None if first is None else {"step": first[0], "output": first[1]},
+            }
+    ids = {
+        "predictions": [recorded.predictions, again.predictions],
+        "data": [[recorded.inputs.get(role), again.inputs.get(role)] for role in sorted(recorded.inputs)],
+    }
+    return {"model": version.reference, **verdict, "same": same, "ids": ids, "environment": kind}
 
 
-def _environment(version: ModelVersion) -> sa.Row[Any]:
+def _lacks(version: ModelVersion) -> str:
+    """What would have to be known, in words."""
     run = version.workspace.catalog.get(builds.runs, version.run_id)
-    return version.workspace.catalog.get(builds.environments, str(run.environment_id))
+    lacking = [name for name, found in (("code", run.code_id), ("environment", run.environment_id)) if found is None]
+    if version.provenance == "declared":
+        return ", and what a script read beside what it said isn't known"
+    return f"; of this one the {' and the '.join(lacking)} isn't known" if lacking else ""
 
 
-def _run(python: str, place: Path, command: list[str]) -> None:
+def _python(
+    version: ModelVersion, recorded: Built, folder: Path, fresh: bool, offline: bool, say: Say
+) -> tuple[str, str]:
+    if not fresh and environment.current().content_id == recorded.environment.content_id:
+        return sys.executable, "this one, whose lock equals the recorded"
+    say("making the recorded environment")
+    kept = wheels.lay_out(version.workspace, recorded.environment, folder / "wheels") if offline else None
+    python = environments.make(recorded.lock, folder / "environment", wheels=kept)
+    return python, f"new, from {'wheels kept with the workspace' if offline else 'the recorded lock'}"
+
+
+def _recorded(version: ModelVersion) -> Built:
+    return _taken(version, version.workspace.catalog.get(builds.runs, version.run_id))
+
+
+def _taken(version: ModelVersion, run: sa.Row[Any]) -> Built:
+    workspace = version.workspace
+    found = workspace.catalog.get(builds.environments, str(run.environment_id))
+    s, x, a = builds.steps.c, builds.step_artifacts.c, builds.artifacts.c
+    # The bytes of a model may differ while it predicts the same (times in its file), so models don't count here.
+    outputs = workspace.catalog.rows(
+        sa.select(s.name, x.name.label("output"), a.content_id)
+        .join(builds.step_artifacts, x.step_id == s.id)
+        .join(builds.artifacts, a.id == x.artifact_id)
+        .where(s.run_id == version.run_id, x.direction == "out", a.kind != "model")
+        .order_by(s.ordinal)
+    )
+    return Built(
+        inputs={one["role"]: one["id"] for one in version.inputs()},
+        outputs={(row.name, row.output): row.content_id for row in outputs},
+        predictions=str(version.artifact("predictions").content_id),
+        metrics=dict(version.metrics),
+        environment=found,
+        lock=environments.read_lock(workspace.objects.get(found.digest).decode()),
+    )
+
+
+def _build(version: ModelVersion, place: Path, python: str, variables: Mapping[str, str]) -> Built:
+    """Restore the version there, and run it."""
+    restore(version, place)
+    for command in make_recipe(version, place).commands:
+        _run(python, place, command, variables)
+    with open_folder(place) as workspace:
+        return _recorded(registry.find(workspace, f"{version.model}@latest"))
+
+
+def _run(python: str, place: Path, command: list[str], variables: Mapping[str, str]) -> None:
     clean = {name: value for name, value in os.environ.items() if name not in ("CLEW_WORKSPACE", "PYTHONPATH")}
-    clean["PYTHONPATH"] = str(place / "code" / "_elsewhere")
+    clean |= {"PYTHONPATH": str(place / "code" / "_elsewhere"), **variables}
+    where = [] if command[0] == "init" else ["--workspace", str(place)]
     done = subprocess.run(
-        [python, "-m", "clew.cli", *command, "--workspace", str(place)]
-        if command[0] != "init"
-        else [python, "-m", "clew.cli", *command],
-        cwd=place,
-        env=clean,
-        capture_output=True,
-        text=True,
-        check=False,
+        [python, "-m", "clew.cli", *command, *where], cwd=place, env=clean, capture_output=True, text=True, check=False
     )
     # A version that was refused when it was registered is refused again: that is the same.
     if done.returncode not in (0, RefusedError.exit_code):
@@ -82,80 +182,88 @@ def _run(python: str, place: Path, command: list[str]) -> None:
         )
 
 
-def _make_environment(place: Path, folder: Path) -> str:
-    """A virtual environment with the recorded lock; clew itself from where it runs now."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
-    python = str(folder / "bin" / "python")
-    lock = (place / "environment" / "requirements.txt").read_text().splitlines()
-    wanted = [line for line in lock if line and not line.startswith("clew==")]
-    source = Path(clew.__file__).resolve().parents[2]
-    install = Path(folder) / "requirements.txt"
-    install.write_text("\n".join(wanted) + "\n")
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    pip = [uv, "pip", "install", "--quiet", "--python", python] if uv else [python, "-m", "pip", "install", "--quiet"]
-    own = [str(source)] if (source / "pyproject.toml").exists() else [f"clew=={clew.__version__}"]
-    for command in ([*pip, "--no-deps", "-r", str(install)], [*pip, "--no-deps", *own]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OutsideError(
-                f"the recorded environment can't be made: {done.stderr[-2000:]}",
-                mend="check the network, or rebuild in an environment that has this lock",
-            )
-    return python
+def _same(recorded: Built, again: Built) -> dict[str, bool]:
+    rows = ("train", "test")
+    return {
+        "data": all(again.inputs.get(role) == found for role, found in recorded.inputs.items() if role not in rows),
+        "training rows": recorded.inputs.get("train") == again.inputs.get("train"),
+        "test rows": recorded.inputs.get("test") == again.inputs.get("test"),
+        "predictions": recorded.predictions == again.predictions,
+        "metrics": dict(recorded.metrics) == dict(again.metrics),
+    }
 
 
-def _compare(version: ModelVersion, workspace: Workspace, roles: dict[str, str]) -> dict[str, Any]:
-    again = registry.find(workspace, f"{version.model}@latest")
-    before = {one["role"]: one["id"] for one in version.inputs()}
-    after = {one["role"]: one["id"] for one in again.inputs()}
-    same = {
-        "data": all(before.get(role) == after.get(role) for role in roles),
-        "training rows": before.get("train") == after.get("train"),
-        "test rows": before.get("test") == after.get("test"),
-        "predictions": version.artifact("predictions").content_id == again.artifact("predictions").content_id,
-        "metrics": dict(version.metrics) == dict(again.metrics),
-    }
-    ids = {
-        "predictions": [version.artifact("predictions").content_id, again.artifact("predictions").content_id],
-        "data": [[before.get(role), after.get(role)] for role in sorted(roles)],
-    }
-    if all(same.values()):
-        return {"verdict": "identical", "causes": [], "same": same, "ids": ids}
-    causes = _causes(version, again, same)
-    close = version.metrics.keys() == again.metrics.keys() and all(
-        math.isclose(version.metrics[name], again.metrics[name], rel_tol=TOLERANCE) for name in version.metrics
+def _is_close(recorded: Built, again: Built, tolerance: float) -> bool:
+    return recorded.metrics.keys() == again.metrics.keys() and all(
+        math.isclose(recorded.metrics[name], again.metrics[name], rel_tol=tolerance) for name in recorded.metrics
     )
-    return {"verdict": "within-tolerance" if close else "different", "causes": causes, "same": same, "ids": ids}
 
 
-def _causes(version: ModelVersion, again: ModelVersion, same: dict[str, bool]) -> list[str]:
+def _repeated(version: ModelVersion, folder: Path, python: str, again: Built, say: Say) -> str | None:
+    """What differs from one build to the next in one environment: "chance", "threads"; None when nothing does."""
+    say("building it once more, to see what is left to chance")
+    once_more = _build(version, folder / "once-more", python, {})
+    if again.first_difference(once_more) is None and again.predictions == once_more.predictions:
+        return None
+    say("twice with one thread")
+    with ExitStack() as held:
+        places = [held.enter_context(tempfile.TemporaryDirectory(dir=folder)) for _ in range(2)]
+        one, other = (_build(version, Path(place), python, ONE_THREAD) for place in places)
+    steady = one.first_difference(other) is None and one.predictions == other.predictions
+    return "threads" if steady else "chance"
+
+
+def _causes(
+    version: ModelVersion, recorded: Built, again: Built, first: tuple[str, str] | None, repeated: str | None
+) -> list[str]:
     causes = []
-    if not same["data"]:
+    erased = erased_rows(version)
+    if erased:
+        causes.append(f"{erased:,} rows of its data were erased since")
+    elif not _same(recorded, again)["data"]:
         causes.append("the restored data are not what was recorded")
-    before, after = _outputs(version), _outputs(again)
-    # The bytes of a model may differ while it predicts the same (times in its file), so models don't count here.
-    first = next((key for key, found in before.items() if after.get(key) != found), None)
     if first is not None:
         causes.append(f"step {first[0]} is the first whose output differs")
-        causes.append("likely: randomness without a seed, a source outside of the workspace, or threads")
-    then, now = _environment(version), _environment(again)
-    if then.content_id != now.content_id:
-        causes.append(f"the environment differs: {_lock_difference(version, again) or 'Python or platform'}")
+    if repeated == "chance":
+        causes.append("randomness without a seed: built twice in one environment, it came out different each time")
+    elif repeated == "threads":
+        causes.append("threads: built twice it came out different, and with one thread (OMP_NUM_THREADS=1, …) the same")
+    if repeated is None:
+        causes += _environment_causes(recorded, again)
+        causes += _outside(version)
     return causes
 
 
-def _outputs(version: ModelVersion) -> dict[tuple[str, str], str]:
-    s, x, a = builds.steps.c, builds.step_artifacts.c, builds.artifacts.c
+def _environment_causes(recorded: Built, again: Built) -> list[str]:
+    then, now = recorded.environment, again.environment
+    causes = []
+    if then.platform != now.platform:
+        causes.append(f"the platform: {then.platform} then, {now.platform} now")
+    if then.python != now.python:
+        causes.append(f"Python: {then.python} then, {now.python} now")
+    moved = [name for name in recorded.lock if recorded.lock[name] != again.lock.get(name) and name != "clew"]
+    if moved:
+        said = ", ".join(f"{name} {recorded.lock[name]} → {again.lock.get(name, 'missing')}" for name in moved[:5])
+        causes.append(f"libraries: {said}{f' and {len(moved) - 5} more' if len(moved) > 5 else ''}")
+    causes += [
+        f"{name} was {then.settings.get(name)} then, and is {now.settings.get(name)} now"
+        for name in sorted(then.settings.keys() | now.settings.keys())
+        if name.isupper() and then.settings.get(name) != now.settings.get(name)
+    ]
+    if not causes and then.settings.get("cpus") != now.settings.get("cpus"):
+        causes.append(f"the number of cores: {then.settings.get('cpus')} then, {now.settings.get('cpus')} now")
+    return causes
+
+
+def _outside(version: ModelVersion) -> list[str]:
+    """Steps that read what the workspace doesn't hold, as was seen when they ran."""
+    s = builds.steps.c
     rows = version.workspace.catalog.rows(
-        sa.select(s.name, x.name.label("output"), a.content_id)
-        .join(builds.step_artifacts, x.step_id == s.id)
-        .join(builds.artifacts, a.id == x.artifact_id)
-        .where(s.run_id == version.run_id, x.direction == "out", a.kind != "model")
-        .order_by(s.ordinal)
+        sa.select(s.name, s.why).where(s.run_id == version.run_id, s.state == "ran").order_by(s.ordinal)
     )
-    return {(row.name, row.output): row.content_id for row in rows}
-
-
-def _lock_difference(version: ModelVersion, again: ModelVersion) -> str:
-    locks = [set(one.workspace.objects.get(_environment(one).digest).decode().split()) for one in (version, again)]
-    return json.dumps({"only then": sorted(locks[0] - locks[1])[:5], "only now": sorted(locks[1] - locks[0])[:5]})
+    marks = ("which it doesn't declare", "the code reads")
+    return [
+        f"a source outside of the workspace: step {row.name}: {row.why.partition('not cached, since ')[2] or row.why}"
+        for row in rows
+        if any(mark in row.why for mark in marks)
+    ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clew.catalog.tables import builds
+from clew.catalog.tables import builds, data
 from clew.data import Snapshot, checkout, files, policies
 from clew.data import by_id as snapshot_by_id
 from clew.errors import RefusedError
@@ -66,13 +66,14 @@ def restore(version: ModelVersion, dest: Path) -> dict[str, Any]:
             f"{version.reference} is {version.provenance}: its code and environment were never captured",
             mend=f"clew model show {version.reference} says what is known",
         )
+    snapshots = _snapshots(version)
+    _require_live(version, snapshots)
     dest.mkdir(parents=True, exist_ok=True)
     unfinished = dest / ".unfinished"
     unfinished.touch()
     code = version.workspace.catalog.get(builds.codes, str(run.code_id))
     environment = version.workspace.catalog.get(builds.environments, str(run.environment_id))
     _write_code(version, code.digest, dest / "code")
-    snapshots = _snapshots(version)
     for snapshot in snapshots.values():
         target = data_path(dest, snapshot)
         if not target.exists():
@@ -114,11 +115,16 @@ def restore(version: ModelVersion, dest: Path) -> dict[str, Any]:
             platform=environment.platform,
             commands="\n".join(_shell(version, run.entry, recipe)),
             provenance=version.provenance,
-            promise=_PROMISE[version.provenance],
+            promise=_PROMISE[version.provenance] + _but_for(version),
         )
     )
     unfinished.unlink()
     return about | {"folder": str(dest.resolve()), "commands": recipe.commands}
+
+
+def _but_for(version: ModelVersion) -> str:
+    erased = erased_rows(version)
+    return f" Exact but for {erased:,} rows that were erased since." if erased else ""
 
 
 def _shell(version: ModelVersion, entry: str, recipe: Recipe) -> list[str]:
@@ -162,6 +168,32 @@ def make_recipe(version: ModelVersion, dest: Path) -> Recipe:
         ["run", f"code/{run.entry}:{run.pipeline}", *settings, "--occurred-at", run.occurred_at.isoformat()]
     )
     return Recipe(commands, roles)
+
+
+def erased_rows(version: ModelVersion) -> int:
+    """How many rows of the snapshots that the run read were erased since."""
+    return sum(_erased(version, snapshot)[1] for snapshot in _snapshots(version).values())
+
+
+def _erased(version: ModelVersion, snapshot: Snapshot) -> tuple[str, int]:
+    row = version.workspace.catalog.get(data.contents, snapshot.content_pk)
+    return row.state, int(row.erased_rows)
+
+
+def _require_live(version: ModelVersion, snapshots: dict[str, Snapshot]) -> None:
+    """Raises RefusedError, naming what is gone, before anything is written."""
+    gone = [
+        f"{snapshot.reference} was {'erased' if state == 'erased' else 'removed when its time was over'}"
+        for snapshot in snapshots.values()
+        if (state := _erased(version, snapshot)[0]) != "live"
+    ]
+    if version.state in ("erased", "expired"):
+        gone.append(f"{version.reference} itself is {version.state}")
+    if gone:
+        raise RefusedError(
+            f"{version.reference} can't be restored: {'; '.join(gone)}",
+            mend=f"clew model show {version.reference} says what is known of it",
+        )
 
 
 def _snapshots(version: ModelVersion) -> dict[str, Snapshot]:

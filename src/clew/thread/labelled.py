@@ -1,7 +1,7 @@
 """Rows of an endpoint whose truth is known by now: what it was asked, and what came true."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -10,6 +10,8 @@ from clew.models import ModelVersion
 from clew.serving.observations import Observations
 from clew.thread.times import from_micros
 from clew.workspace import Workspace
+
+_NEVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def labelled(
@@ -32,13 +34,19 @@ def labelled(
     signature = version.signature_of()
     asked: list[dict[str, Any]] = []
     truths: list[Any] = []
-    for look in Observations(workspace.journal, endpoint).looks(datetime.max.replace(tzinfo=UTC, year=9000)):
-        for one in look.observed.joined:
-            fits = one.outcome.kind == "label" and one.outcome.name == target
-            inputs = one.prediction.inputs
-            if fits and (since is None or from_micros(one.prediction.occurred_at) >= since):
+    waiting: dict[str, dict[str, Any]] = {}  # a prediction that is joined has lost its inputs
+    for look in Observations(workspace.journal, endpoint).looks(_NEVER):
+        for one in look.observed.predictions:
+            when = from_micros(one.occurred_at)
+            if since is None or (when is not None and when >= since):
+                waiting[one.id] = one.inputs
+        for joined in look.observed.joined:
+            found = joined.outcome
+            inputs = waiting.get(joined.prediction.id)
+            if found.kind == "label" and found.name == target and inputs is not None:
                 asked.append({name: inputs.get(name) for name in signature.names})
-                truths.append(one.outcome.value)
+                truths.append(found.value)
+                del waiting[joined.prediction.id]
     if not asked:
         raise NotFoundError(
             f"the journal of this workspace has no label {target!r} for endpoint {endpoint}",

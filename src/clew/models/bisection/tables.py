@@ -15,10 +15,11 @@ from clew._words import number
 from clew.models.bisection.changes import Change
 from clew.models.bisection.slices import most_striking
 
-Score = Callable[[pl.DataFrame], np.ndarray | None]
-"""How far off the good version is for each row of a table; None where it can't tell."""
+Score = Callable[[pl.DataFrame], tuple[np.ndarray, np.ndarray] | None]
+"""For each of n rows how far off the good version is, and what it predicts; None where it can't tell."""
 
 _AT: Final = "clew row"
+_FEWEST: Final = 30  # rows that say what is usual
 _POSITION_NEEDS: Final = 0.5  # share of the columns that must agree for rows to be told apart by position
 
 
@@ -272,23 +273,34 @@ def _split(
         again = (hashed.is_in(old.hash_rows().implode()) | ~hashed.is_first_distinct()).to_numpy()
         if again.any() and not again.all():
             return "rows that are there already", again
-    losses = score(table)
-    striking = None
-    if losses is not None:
-        striking = most_striking(table, losses, [*difference.keys, *([target] if target else [])])
-    if losses is None or striking is None or striking.rows.all():
+    off = _times_usual(score(table), score(difference.common))
+    if off is None:
         return None
-    usual = score(difference.common)
-    level = float(np.mean(usual)) if usual is not None and len(usual) else 0.0
-    mean = float(losses[striking.rows].mean())
-    factor = f", where the good version is off by {mean / level:.1f} times the usual" if level else ""
-    return f"{striking.says}{factor}", striking.rows
+    striking = most_striking(table, off, [*difference.keys, *([target] if target else [])])
+    if striking is None or striking.rows.all():
+        return None
+    factor = float(off[striking.rows].mean())
+    return f"{striking.says}, where the good version is off by {factor:.1f} times the usual", striking.rows
+
+
+def _times_usual(
+    found: tuple[np.ndarray, np.ndarray] | None, usual: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray | None:
+    """How far off rows are, as a multiple of what is usual for rows with such predictions."""
+    if found is None or usual is None or len(usual[0]) < _FEWEST:
+        return None
+    (losses, predicted), (known, at) = found, usual
+    edges = np.quantile(at, np.linspace(0, 1, 11)[1:-1])
+    bins = np.searchsorted(edges, at)
+    every = float(known.mean())
+    means = np.array([known[bins == one].mean() if (bins == one).any() else every for one in range(10)])
+    return np.asarray(losses / np.maximum(means[np.searchsorted(edges, predicted)], 1e-9 * (every or 1.0)))
 
 
 def score_by(predict: Callable[[pl.DataFrame], np.ndarray], target: str, needs: Mapping[str, Any]) -> Score:
     """A score from what the good version predicts for rows that have its inputs and the truth."""
 
-    def score(rows: pl.DataFrame) -> np.ndarray | None:
+    def score(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
         if target not in rows.columns or any(name not in rows.columns for name in needs) or not rows.height:
             return None
         known = rows.filter(pl.all_horizontal(pl.col(target).is_not_null()))
@@ -299,6 +311,6 @@ def score_by(predict: Callable[[pl.DataFrame], np.ndarray], target: str, needs: 
         except Exception:  # noqa: BLE001 - the user's own code, on rows it was never meant for
             return None
         losses = np.abs(predicted - rows[target].cast(pl.Float64).to_numpy())
-        return np.where(np.isfinite(losses), losses, 0.0)
+        return np.where(np.isfinite(losses), losses, 0.0), predicted
 
     return score
