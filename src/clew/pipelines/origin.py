@@ -18,6 +18,8 @@ def installed_roots() -> tuple[Path, ...]:
     base = dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), sys.base_prefix)
     found = {sysconfig.get_path(name, vars=where) for name in names for where in ({}, base)}
     found |= {*site.getsitepackages(), site.getusersitepackages()}
+    # An environment may lie over another one.
+    found |= {place for place in sys.path if place.endswith(("site-packages", "dist-packages"))}
     # Only those: where Python lies in /usr, everything below its prefix would take in an /usr/src/app.
     return (*sorted({Path(folder).resolve() for folder in found}), CLEW)
 

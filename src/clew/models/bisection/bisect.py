@@ -15,7 +15,7 @@ from clew.catalog.tables import builds as tables
 from clew.errors import ClewError, UsageError
 from clew.models.bisection.builds import Builds, Differences, Progress
 from clew.models.bisection.changes import Change
-from clew.models.bisection.differences import find_differences
+from clew.models.bisection.differences import find_differences, require_recorded
 from clew.models.bisection.judging import Judged, metric_of, rows_to_judge
 from clew.models.bisection.metrics import Measured, Metric, contrast
 from clew.models.bisection.report import level_facts
@@ -109,6 +109,8 @@ def bisect(
         raise UsageError(f"{budget} builds tell nothing", mend="--budget 40")
     if good.id == bad.id:
         raise UsageError(f"both are {good.reference}", mend="name two versions")
+    for one in (good, bad):
+        require_recorded(one)
     chosen = metric_of(good, bad, metric)
     judged = rows_to_judge(good, bad, on)
     found = Bisection(good.reference, bad.reference, chosen, judged)

@@ -23,12 +23,7 @@ from clew.models.registry import ModelVersion
 def find_differences(
     good: ModelVersion, bad: ModelVersion, *, score: Score, target: str, folder: Path, wheels: Path | None
 ) -> tuple[Differences, list[Change], list[str]]:
-    """What can be crossed, the changes that it consists of, and in words what differs and can't be.
-
-    Raises RefusedError for a version that wasn't recorded, or whose bytes are gone.
-    """
-    for one in (good, bad):
-        _require_recorded(one)
+    """What can be crossed, the changes that it consists of, and in words what differs and can't be."""
     before, after = _Recorded(good), _Recorded(bad)
     code = CodeDifference(before.files, after.files)
     changed, units = code_changes(code, before.run.pipeline, before.keys, after.keys)
@@ -92,7 +87,8 @@ class _Recorded:
         self.parameters = dict(self.run.parameters)
 
 
-def _require_recorded(version: ModelVersion) -> None:
+def require_recorded(version: ModelVersion) -> None:
+    """Raises RefusedError for a version that wasn't recorded, or whose bytes are gone."""
     if version.provenance != "recorded":
         raise RefusedError(
             f"{version.reference} is {version.provenance}: it can't be built again with a change, as its code, data "

@@ -19,6 +19,7 @@ Cell = frozenset[Change]
 MOST: Final = 6  # changes that are crossed one by one; more are taken together first
 _MATTERS: Final = 0.1  # share of the loss that an effect must have to count
 _EXPLAINS: Final = 0.85  # share of the loss that the smallest set must show
+_AT_LEAST: Final = 0.5  # or so much, where what remains may be nothing
 
 
 class BudgetSpentError(Exception):
@@ -209,7 +210,10 @@ class Search:
         built = self._cell(changes, on)
         if isinstance(built, Unbuilt):
             return False
-        return built.value - level.good.value >= _EXPLAINS * level.loss.estimate
+        shown = built.value - level.good.value
+        if shown >= _EXPLAINS * level.loss.estimate:
+            return True
+        return shown >= _AT_LEAST * level.loss.estimate and contrast([level.bad], [built], self._alpha).low <= 0
 
 
 def _inseparable(changes: Sequence[Change]) -> Change:

@@ -20,6 +20,7 @@ Score = Callable[[pl.DataFrame], tuple[np.ndarray, np.ndarray] | None]
 
 _AT: Final = "clew row"
 _FEWEST: Final = 30  # rows that say what is usual
+_MUST_DROP: Final = 0.5  # share of what rows are off beyond the usual that may remain without a slice
 _POSITION_NEEDS: Final = 0.5  # share of the columns that must agree for rows to be told apart by position
 
 
@@ -278,6 +279,9 @@ def _split(
         return None
     striking = most_striking(table, off, [*difference.keys, *([target] if target else [])])
     if striking is None or striking.rows.all():
+        return None
+    rest = float(off[~striking.rows].mean()) - 1
+    if rest > _MUST_DROP * (float(off.mean()) - 1):  # the others are off too: it isn't these
         return None
     factor = float(off[striking.rows].mean())
     return f"{striking.says}, where the good version is off by {factor:.1f} times the usual", striking.rows
