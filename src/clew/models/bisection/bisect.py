@@ -1,5 +1,6 @@
 """`bisect`: builds the crossings of what differs between two versions, and says which of it made one worse."""
 
+import functools
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -114,8 +115,8 @@ def bisect(
     chosen = metric_of(good, bad, metric)
     judged = rows_to_judge(good, bad, on)
     found = Bisection(good.reference, bad.reference, chosen, judged)
-    loaded = good.load()
-    score = score_by(loaded.predict, judged.target, dict.fromkeys(good.signature_of().names))
+    loaded = functools.cache(good.load)  # only when rows are to be looked at, as it may need other libraries
+    score = score_by(lambda rows: loaded().predict(rows), judged.target, good.signature_of().names)
     with tempfile.TemporaryDirectory(prefix="clew-bisect-") as temporary:
         folder = Path(temporary)
         differences, found.changes, found.notes = find_differences(

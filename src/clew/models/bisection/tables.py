@@ -4,7 +4,7 @@ Rows are told apart by the dataset's key columns where these are unique; else by
 many rows and most columns agree; else by all that they hold.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -301,7 +301,7 @@ def _times_usual(
     return np.asarray(losses / np.maximum(means[np.searchsorted(edges, predicted)], 1e-9 * (every or 1.0)))
 
 
-def score_by(predict: Callable[[pl.DataFrame], np.ndarray], target: str, needs: Mapping[str, Any]) -> Score:
+def score_by(predict: Callable[[pl.DataFrame], np.ndarray], target: str, needs: Sequence[str]) -> Score:
     """A score from what the good version predicts for rows that have its inputs and the truth."""
 
     def score(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
