@@ -191,7 +191,9 @@ def test_another_seed_is_no_loss_unless_it_is_more_than_seeds_do(houses: Project
 
 
 def test_rows_to_judge_on_may_be_named(houses: Project) -> None:
-    houses.workspace.add("fresh", sales(300, seed=77).with_columns(pl.col("id") + 9000, pl.col("area") + 0.05), key=["id"])
+    houses.workspace.add(
+        "fresh", sales(300, seed=77).with_columns(pl.col("id") + 9000, pl.col("area") + 0.05), key=["id"]
+    )
     houses.run(ridge=3000.0)
     facts = _searched(houses, on=("rows of fresh@1", houses.workspace.snapshot("fresh@1").collect()))
     assert facts["judged_on"] == "300 rows of fresh@1"

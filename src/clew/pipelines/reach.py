@@ -103,5 +103,9 @@ class Reach:
 
 def _needs_all(step: Step[..., Any], code: Closure) -> bool:
     # In a model that a step is handed, whatever library it was made with answers.
-    takes_model = any(getattr(hint, "__module__", "").startswith("clew.models") for hint in step.hints.values())
+    takes_model = any(
+        getattr(hint, "__module__", "").startswith("clew.models")
+        for name, hint in step.hints.items()
+        if name != "return"
+    )
     return bool(code.whole) or takes_model

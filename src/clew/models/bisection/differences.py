@@ -37,7 +37,7 @@ def find_differences(
         for name in sorted(first.keys() | second.keys())
         if name not in roles
     }
-    reached_good, reached_bad = reached_by(before.keys), reached_by(after.keys)
+    reached_good, reached_bad = (reached_by(one.keys, one.handed_models) for one in (before, after))
     reached = None if reached_good is None or reached_bad is None else reached_good | reached_bad
     libraries = Libraries(good, bad, reached, folder, wheels)
     differences = Differences(
@@ -81,6 +81,14 @@ class _Recorded:
             sa.select(s.name, s.key_parts).where(s.run_id == version.run_id, s.key_parts.is_not(None))
         )
         self.keys: dict[str, Mapping[str, Any]] = {row.name: row.key_parts for row in steps}
+        x, a = builds.step_artifacts.c, builds.artifacts.c
+        handed = workspace.catalog.rows(
+            sa.select(s.name)
+            .join(builds.step_artifacts, x.step_id == s.id)
+            .join(builds.artifacts, a.id == x.artifact_id)
+            .where(s.run_id == version.run_id, x.direction == "in", a.kind == "model")
+        )
+        self.handed_models = {row.name for row in handed}
         i = builds.run_inputs.c
         inputs = workspace.catalog.rows(sa.select(i.role, i.snapshot_id).where(i.run_id == version.run_id))
         self.snapshots = {row.role: snapshot_by_id(workspace, str(row.snapshot_id)) for row in inputs}

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +106,16 @@ def _environment(version: ModelVersion) -> sa.Row[Any]:
     return version.workspace.catalog.get(builds.environments, str(run.environment_id))
 
 
-def reached_by(keys: Mapping[str, Mapping[str, Any]]) -> set[str] | None:
-    """The distributions that steps use, by the parts of their keys; None where one may use any."""
+def reached_by(keys: Mapping[str, Mapping[str, Any]], handed_models: Collection[str]) -> set[str] | None:
+    """The distributions that steps use, by the parts of their keys; None where one may use any.
+
+    Steps that are handed a model are left aside: what it was made with is reached by the step that made it.
+    """
     found: set[str] = set()
-    for parts in keys.values():
+    for step, parts in keys.items():
         libraries = parts.get("libraries", {})
         if "all" not in libraries:
             found |= libraries.keys()
-        elif parts.get("whole"):
+        elif parts.get("whole") or step not in handed_models:
             return None
-        # Else it is handed a model: what that was made with is reached by the step that made it.
     return found
