@@ -100,7 +100,7 @@ def run(connection: sa.Connection, run_id: str) -> Fact | None:
         "parameters": row.parameters,
         "criteria": row.criteria,
         "plan": row.plan if isinstance(row.plan, list) else [],
-        "sweep": row.plan if isinstance(row.plan, dict) else None,
+        "sweep": row.plan if isinstance(row.plan, dict) and "sweep" in row.plan else None,
         "error": row.error,
         "parent": None if row.parent_run_id is None else str(row.parent_run_id),
         "actor": row.actor,

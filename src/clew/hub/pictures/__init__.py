@@ -2,6 +2,7 @@
 
 from clew.hub.pictures.chain import chain
 from clew.hub.pictures.curves import evidence_curve, interval_band, share_curve
+from clew.hub.pictures.effects import effects
 from clew.hub.pictures.plan import plan
 from clew.hub.pictures.small import bar, shares, spark
 from clew.hub.pictures.trials import best_so_far, over_parameter
@@ -10,6 +11,7 @@ __all__ = [
     "bar",
     "best_so_far",
     "chain",
+    "effects",
     "evidence_curve",
     "interval_band",
     "over_parameter",

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from clew.catalog.tables import builds, data, governance, models
 from clew.errors import NotFoundError, UsageError
+from clew.models.bisection.bisect import kept as found_by
 from clew.thread import built
 from clew.thread.times import iso
 from clew.workspace import Workspace
@@ -212,6 +213,7 @@ def run(workspace: Workspace, run_id: str) -> Fact:
         ).all()
         return {
             **found,
+            "bisection": found_by(workspace, run_id) if found["name"].startswith("bisect ") else None,
             "inputs": [
                 {
                     "role": row.role,

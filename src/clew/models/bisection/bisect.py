@@ -201,7 +201,7 @@ def _explore(found: Bisection, made: Builds, differences: Differences, margin: f
                 "true in service"
             )
     else:
-        names = "; ".join(change.says for change in level.smallest)
+        names = "; ".join(change.says for change in level.guilty())
         found.verdict = "found" if level.complete else "budget spent"
         found.says = f"{ends} on {found.judged.says}: {names or 'not narrowed down'}"
 

@@ -75,6 +75,14 @@ class Level:
     complete: bool = True
     """Whether the budget sufficed."""
 
+    def guilty(self) -> "list[Change]":
+        """The smallest set, and of each of it the part that was found guilty where it was taken apart."""
+        found = []
+        for change in self.smallest:
+            inner = self.inner.get(change.key)
+            found += inner.guilty() if inner is not None and inner.is_loss and inner.smallest else [change]
+        return found
+
 
 class Search:
     """The search among the changes of one bisection.
