@@ -39,7 +39,7 @@ def test_a_bisection_shows_what_it_found(project: Project) -> None:
     titles = [title.text or "" for title in picture.iter("title")]
     assert "code of train: pipeline.train in pipeline.py" in titles
     assert "test_share 0.2 → 0.3 (does not matter)" in titles
-    classes = [circle.get("class") for circle in picture.iter("circle")]
+    classes = [str(circle.get("class")) for circle in picture.iter("circle")]
     assert sorted(classes) == ["dot guilty"] * 2 + ["dot innocent"] * 2
     facts = pages.get(f"/api/runs/{found.run}").json()["bisection"]
     assert facts["verdict"] == "found"
