@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from clew.catalog import now
 from clew.catalog.commands import CreateDataset, RecordSnapshot, check_name
 from clew.catalog.tables import data
-from clew.data import _paths, _stamps, files, snapshot
+from clew.data import _paths, _stamps, _stat_cache, files, snapshot
 from clew.data._leases import lease
 from clew.data.snapshot import Snapshot
 from clew.errors import RefusedError, UsageError
@@ -151,7 +151,7 @@ def _is_unchanged(workspace: Workspace, previous: Snapshot, table: Any, folder: 
             return False
         return _stamps.unchanged(workspace, previous.id, table)
     assert folder is not None
-    return files.unchanged(workspace, folder) == previous.content_id
+    return _stat_cache.unchanged(workspace.folder / "cache", folder) == previous.content_id
 
 
 def _decided_since(workspace: Workspace, previous: Snapshot) -> bool:

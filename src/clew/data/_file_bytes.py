@@ -4,12 +4,15 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clew.data._file_listing import Entry, load
 from clew.data._packs import digest_of
 from clew.errors import IntegrityError, NotFoundError, UsageError
 from clew.objects import ObjectStore
-from clew.workspace import Workspace
+
+if TYPE_CHECKING:
+    from clew.workspace import Workspace
 
 
 def read_bytes(objects: ObjectStore, entry: Entry) -> bytes:
@@ -33,7 +36,7 @@ def damaged(entry: Entry, why: str) -> IntegrityError:
     )
 
 
-def local_path(workspace: Workspace, entry: Entry) -> Path:
+def local_path(workspace: "Workspace", entry: Entry) -> Path:
     """A file of this machine, to be read only, that holds just a file's bytes; soon to be opened.
 
     A packed one is taken out of its pack into the workspace's cache, which may be deleted when nothing runs.

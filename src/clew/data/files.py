@@ -28,7 +28,6 @@ __all__ = [
     "read_bytes",
     "safe_target",
     "store",
-    "unchanged",
     "verify",
 ]
 
@@ -45,18 +44,6 @@ class StoredFiles:
     source: SourceSpec
 
 
-def unchanged(workspace: Workspace, folder: Path) -> str | None:
-    """The content id that the folder had when it was last stored from here, if its stats say that it still has it.
-
-    None if anything differs or could have changed unseen. Believe it only if it is that of the dataset's newest
-    version: what was stored may since have been erased, and its bytes collected. Raises DataError as `store`.
-    """
-    remembered = _stat_cache.recall(workspace, folder)
-    if remembered is None or not remembered.is_as(walk(folder)):
-        return None
-    return remembered.content_id
-
-
 def store(workspace: Workspace, folder: Path, previous_listing: str | None) -> StoredFiles:
     """Store a folder's files and their listing; bytes that the previous listing has are not stored again.
 
@@ -71,7 +58,7 @@ def store(workspace: Workspace, folder: Path, previous_listing: str | None) -> S
     objects, root = workspace.objects, os.path.realpath(folder)
     began = time.time_ns()  # before the first stat
     found = walk(folder)
-    remembered = _stat_cache.recall(workspace, folder)
+    remembered = _stat_cache.recall(workspace.folder / "cache", folder)
     trusted = {} if remembered is None else remembered.trusted()
     previous = _previous(objects, previous_listing)
     with Packer(objects) as packer:
