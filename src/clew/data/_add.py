@@ -227,7 +227,10 @@ def _record(
             from clew.data._compact import compact
 
             added = replace(
-                added, compacted_bytes=compact(workspace, added.snapshot, groups=stored.groups, report=report)
+                added,
+                compacted_bytes=compact(
+                    workspace, added.snapshot, groups=stored.groups, busy=stored.busy, report=report
+                ),
             )
     return added
 

@@ -75,6 +75,7 @@ class StoredPart:
     fields: dict[str, Any]
     new_bytes: int = 0
     groups: tuple[Group, ...] = ()
+    busy: bool = False
 
 
 def read(
@@ -177,7 +178,7 @@ def store(
     fields |= {"manifest": manifest.digest, "groups": specs, "profile": told.digest}
     if changes is not None and previous is not None:
         fields["changes"] = {"from": previous.content_id, **changes}
-    return StoredPart(fields, new_bytes, tuple(stored.groups))
+    return StoredPart(fields, new_bytes, tuple(stored.groups), stored.busy)
 
 
 def _described(
