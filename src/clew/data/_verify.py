@@ -35,11 +35,11 @@ def _faults(snapshot: Snapshot, checked: dict[str, str | None]) -> list[str]:
     if snapshot.kind != "table" and snapshot.listing is not None:
         faults += files.verify(snapshot.workspace.objects, snapshot.listing, checked)
     if snapshot.kind != "files":
-        faults += _table_faults(snapshot, checked)
+        faults += table_faults(snapshot, checked)
     return faults
 
 
-def _table_faults(snapshot: Snapshot, checked: dict[str, str | None]) -> list[str]:
+def table_faults(snapshot: Snapshot, checked: dict[str, str | None]) -> list[str]:
     """What is wrong with a table's objects, by name; its rows are read only when all of them are whole."""
     objects = snapshot.workspace.objects
 
