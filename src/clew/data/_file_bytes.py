@@ -33,7 +33,7 @@ def damaged(entry: Entry, why: str) -> IntegrityError:
     """The error for a file whose bytes in a pack are wrong."""
     return IntegrityError(
         f"{entry.path!r} in object {entry.place or entry.sha256} is damaged: {why}",
-        mend="restore the object from a backup; clew data verify names all that is damaged",
+        mend="clew data add the folder again with --repair, or restore the object from a backup",
     )
 
 
