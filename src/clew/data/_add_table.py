@@ -1,17 +1,20 @@
 """The table of a snapshot on its way in: read with the right types, checked, stored at the price of what changed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 
 from clew.catalog.commands import FragmentSpec, GroupSpec, RecordContractCheck, SourceSpec
 from clew.catalog.tables import data
 from clew.data import _changes, _fragments, _store, contracts, policies, readers, rope
+from clew.data._exact import first_line
 from clew.data._gather import Group, Table
 from clew.data._logical import type_name
 from clew.data._source import Mapped, Source
@@ -22,7 +25,7 @@ from clew.data.identity import TableIdentity
 from clew.data.privacy import Policy
 from clew.data.profile import Profile, by_column, counted, encode, frozen
 from clew.data.snapshot import Snapshot, by_content
-from clew.errors import ClewError, DataError, RefusedError, UsageError
+from clew.errors import ClewError, DataError, IntegrityError, NotFoundError, RefusedError, UsageError
 from clew.workspace import Workspace
 
 _TAKEN: Final = 131_072
@@ -187,24 +190,43 @@ def store(
         return StoredPart(fields | {"manifest": previous.manifest, "groups": specs}, new_bytes)
     if part.is_known and not part.is_lost:
         return StoredPart(fields)
-    objects = workspace.objects
-    before = None
     previous = previous if part.shares else None
-    if previous is not None and previous.kind != "files":
-        schema = previous.empty().schema
-        ids = dict(zip(schema, previous.column_ids or (), strict=False))
-        before = _store.Before(previous.groups(), schema, previous.rows or 0, ids)
-    with _store.Storage(objects, workspace.temporary(), part.source, report or _store.silent) as storage:
-        stored = storage.store(part.scanned, before)
-        manifest = objects.put(part.schema_body)
-        specs, rope_bytes = put_groups(workspace, stored.groups, stored.written)
-        profile, changes = _described(storage, part.source, stored, previous, key)
-        told = workspace.objects.put(encode(profile))
-        new_bytes = stored.new_bytes + rope_bytes + sum(info.size for info in (manifest, told) if info.created)
+    with _said_of_damage(previous):
+        before = None if previous is None else _before(previous)
+        with _store.Storage(workspace.objects, workspace.temporary(), part.source, report or _store.silent) as storage:
+            stored = storage.store(part.scanned, before)
+            manifest = workspace.objects.put(part.schema_body)
+            specs, rope_bytes = put_groups(workspace, stored.groups, stored.written)
+            profile, changes = _described(storage, part.source, stored, previous, key)
+            told = workspace.objects.put(encode(profile))
+            new_bytes = stored.new_bytes + rope_bytes + sum(info.size for info in (manifest, told) if info.created)
     fields |= {"manifest": manifest.digest, "groups": specs, "profile": told.digest}
     if changes is not None and previous is not None:
         fields["changes"] = {"from": previous.content_id, **changes}
     return StoredPart(fields, new_bytes, tuple(stored.groups), stored.busy)
+
+
+def _before(previous: Snapshot) -> _store.Before | None:
+    """The table of the previous version, if it has one."""
+    if previous.kind == "files":
+        return None
+    schema = previous.empty().schema
+    ids = dict(zip(schema, previous.column_ids or (), strict=False))
+    return _store.Before(previous.groups(), schema, previous.rows or 0, ids)
+
+
+@contextmanager
+def _said_of_damage(previous: Snapshot | None) -> Iterator[None]:
+    """Say how to go on where the bytes of the previous version are gone, or can't be read."""
+    try:
+        yield
+    except (NotFoundError, IntegrityError, pl.exceptions.PolarsError, pa.ArrowException) as error:
+        if previous is None or not table_faults(previous, {}):
+            raise
+        raise IntegrityError(
+            f"{previous.reference}, whose rows would be shared, is damaged: {first_line(error)}; nothing was recorded",
+            mend="add the source with --repair, which shares nothing with what is damaged",
+        ) from error
 
 
 def _described(
