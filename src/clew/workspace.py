@@ -7,21 +7,23 @@ import secrets
 import shutil
 import tempfile
 import time
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from clew._place import FOLDER, find_root, read_settings
 from clew._version import __version__
 from clew.catalog import Actor, Catalog
 from clew.catalog.commands import CreateWorkspace
-from clew.errors import NoWorkspaceError, RefusedError, UsageError
+from clew.errors import RefusedError, UsageError
 from clew.objects import ObjectStore, open_store
 from clew.objects.filesystem import refuse_network_filesystem
 
-FOLDER = ".clew"
 _LEFT_SECONDS = 86_400
+
+
+__all__ = ["FOLDER", "Workspace", "find_root", "init", "open_folder"]
 
 
 class Workspace:
@@ -33,7 +35,7 @@ class Workspace:
     def __init__(self, root: Path, *, actor: Actor | None = None) -> None:
         self.root = root
         self.folder = root / FOLDER
-        settings = _read_settings(self.folder)
+        settings = read_settings(self.folder)
         self.is_local = "catalog" not in settings
         catalog_url = settings.get("catalog") or f"sqlite:///{self.folder / 'catalog.sqlite'}"
         self.catalog = Catalog(catalog_url, actor)
@@ -85,28 +87,6 @@ class Workspace:
         self.close()
 
 
-def find_root(named: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that holds the workspace: the one named, `CLEW_WORKSPACE`, or the nearest upwards.
-
-    Raises NoWorkspaceError.
-    """
-    named = named or os.environ.get("CLEW_WORKSPACE")
-    if named:
-        root = Path(str(named).removeprefix("file://")).resolve()
-        root = root.parent if root.name == FOLDER else root
-        if (root / FOLDER).is_dir():
-            return root
-        raise NoWorkspaceError(f"there is no workspace in {root}", mend=f"clew init {root}")
-    here = Path.cwd().resolve()
-    for root in (here, *here.parents):
-        if (root / FOLDER).is_dir():
-            return root
-    raise NoWorkspaceError(
-        f"there is no workspace in {here} or above it",
-        mend="clew init, or name one with --workspace DIR or CLEW_WORKSPACE",
-    )
-
-
 def init(root: Path, *, catalog: str | None = None, objects: str | None = None) -> bool:
     """Make a workspace in `root`; give whether it is new. One that is there already stays as it is.
 
@@ -126,7 +106,7 @@ def init(root: Path, *, catalog: str | None = None, objects: str | None = None) 
     settings = {} if catalog is None or objects is None else {"catalog": _without_secrets(catalog), "objects": objects}
     created = not (folder / "config.toml").exists()
     if not created:
-        found = _read_settings(folder)
+        found = read_settings(folder)
         if settings and found != settings:
             raise RefusedError(
                 f"{folder} is a workspace with another catalog or another object store already",
@@ -182,14 +162,3 @@ def open_folder(named: str | os.PathLike[str] | None = None, *, actor: Actor | N
     workspace = Workspace(find_root(named), actor=actor)
     workspace.catalog.require_schema()
     return workspace
-
-
-def _read_settings(folder: Path) -> dict[str, str]:
-    path = folder / "config.toml"
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NoWorkspaceError(f"{folder} is not a finished workspace", mend=f"clew init {folder.parent}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read: {error}", mend="mend that line of the file") from error
-    return {name: str(value) for name, value in settings.items()}

@@ -32,6 +32,7 @@ from clew.catalog.commands import (
     RecordReport,
     RecordSegment,
     RegisterModel,
+    RelocateContent,
     RenewLease,
     ReplaceGroups,
     SetPolicy,
@@ -77,6 +78,7 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     fresh = FragmentSpec(digest("fragment whole"), 6, 75)
     groups = [GroupSpec(["price", "rooms"], digest("rope whole"), [fresh])]
     yield ReplaceGroups(content_pk=content_pk, ropes=[digest("rope A")], groups=groups)
+    yield RelocateContent(content_pk=content_pk, profile=digest("profile B"), groups=groups)
     yield EndLease(lease_id="019b0000-0000-7000-8000-000000000000")  # ended by somebody else
     yield ForgetFragments(released_before=datetime(2100, 1, 1, tzinfo=UTC))
 

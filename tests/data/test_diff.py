@@ -1,3 +1,4 @@
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -5,6 +6,8 @@ from hypothesis import strategies as st
 
 from clew.data import add, diff, find
 from clew.data._diff import _compared
+from clew.data._gather import Decoded
+from clew.data.rope import Fragment
 from clew.errors import UsageError
 from clew.workspace import Workspace
 
@@ -36,6 +39,65 @@ def test_whole_rows_are_compared_as_a_bag(old: list[str], new: list[str]) -> Non
     found = _compared(left, right, ())
     assert found["added"] == sum(max(0, new.count(one) - old.count(one)) for one in "abc")
     assert found["removed"] == sum(max(0, old.count(one) - new.count(one)) for one in "abc")
+
+
+def told(old: dict[int, int], new: dict[int, int]) -> dict[str, int]:
+    both = old.keys() & new.keys()
+    return {
+        "added": len(new.keys() - both),
+        "removed": len(old.keys() - both),
+        "changed": sum(old[one] != new[one] for one in both),
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_versions_far_apart_by_key(workspace: Workspace, seed: int) -> None:
+    """Rows that are added, removed, changed, changed back and moved, over six versions; against plain dicts."""
+    draw = np.random.default_rng(seed)
+    rows: dict[int, int] = dict.fromkeys(range(400), 0)
+    versions = []
+    for _ in range(6):
+        versions.append(dict(rows))
+        frame = pl.DataFrame(
+            {"text": "same", "id": list(rows), "x": list(rows.values())}, schema_overrides={"id": pl.Int64}
+        )
+        add(workspace, "t", frame, key=["id"])
+        for one in draw.choice(400, 40).tolist():
+            rows[one] = 1 - rows.get(one, 0)  # there and back again
+        for one in draw.choice(400, 10).tolist():
+            rows.pop(one, None)
+        rows |= {400 + int(one): 5 for one in draw.choice(1000, 5)}
+        rows[-1] = int(draw.integers(100))
+    for a, before in enumerate(versions):
+        for b, after in enumerate(versions):
+            if a == b or before == after:
+                continue
+            found = diff(find(workspace, f"t@{a + 1}"), find(workspace, f"t@{b + 1}"))
+            if b == a + 1 and found["by"] == "position":
+                continue  # counted so when it was added, since most of the rows were new
+            assert found["by"] == "key"
+            assert {name: found[name] for name in ("added", "removed", "changed")} == told(before, after), (a, b)
+
+
+def test_far_apart_only_the_key_and_what_may_be_as_it_was_is_read(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"id": range(5000), "x": 0.0, "y": "a", "z": 1})
+    for at in (None, 10, 20):
+        if at is not None:
+            frame = frame.with_columns(x=pl.when(pl.col("id") % 50 == at).then(1.5).otherwise("x"))
+        add(workspace, "t", frame, key=["id"])
+    read: list[tuple[str, ...]] = []
+    original = Decoded.frame
+
+    def noted(self: Decoded, fragment: Fragment, columns: tuple[str, ...]) -> pl.DataFrame:
+        read.append(columns)
+        return original(self, fragment, columns)
+
+    monkeypatch.setattr(Decoded, "frame", noted)
+    found = diff(find(workspace, "t@1"), find(workspace, "t@3"))
+    assert (found["added"], found["removed"], found["changed"]) == (0, 0, 200)
+    assert set(read) == {("id",)}
 
 
 def test_changes_of_the_schema(workspace: Workspace) -> None:

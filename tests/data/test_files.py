@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clew.data import _file_listing, add, all_of, checkout, diff, find, verify
+from clew.data import _file_listing, _stat_cache, add, all_of, checkout, diff, find, verify
 from clew.data import files as stored
 from clew.data._folder import Found, read_file, walk
 from clew.data._packs import PACKED
@@ -315,7 +315,7 @@ def test_four_processes_add_one_folder(workspace: Workspace, tmp_path: Path) -> 
     assert len(list(workspace.objects.list())) == 2
     time.sleep(0.15)
     assert stored.store(workspace, source, listing).listing == listing
-    assert stored.unchanged(workspace, source) == identity
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) == identity
     assert list(workspace.temporary().iterdir()) == []
 
 
@@ -417,12 +417,12 @@ def test_no_table_library_is_loaded(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from clew.workspace import init, open_folder
-from clew.data import files
+from clew.data import _stat_cache, files
 from clew.data._lay import lay
 init(Path({str(tmp_path)!r}))
 with open_folder({str(tmp_path)!r}) as workspace:
     kept = files.store(workspace, Path({str(source)!r}), None)
-    files.unchanged(workspace, Path({str(source)!r}))
+    _stat_cache.unchanged(workspace.folder / "cache", Path({str(source)!r}))
     Path({str(tmp_path / "out")!r}).mkdir()
     lay(workspace.objects, files.read(workspace.objects, kept.listing), Path({str(tmp_path / "out")!r}))
 print([name for name in ("polars", "pyarrow", "pandas", "numpy") if name in sys.modules])

@@ -105,3 +105,18 @@ def test_a_fragment_that_is_wanted_again_is_no_longer_free(workspace: Workspace)
     assert collect(workspace, grace=NONE).objects == 1
     assert short in digests(workspace)
     assert sound(workspace)
+
+
+def test_copies_of_files_that_nobody_opens_any_more_go(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    (folder / "b").write_text("b")
+    snapshot = add(workspace, "files", folder).snapshot
+    old, used = snapshot.open("a"), snapshot.open("b")
+    for path in (old, used):
+        os.utime(path, (0, 0))
+    snapshot.open("b")  # asked for again
+    collect(workspace)
+    assert (old.exists(), used.exists()) == (False, True)
+    assert snapshot.open("a").read_text() == "a"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.datatypes import DataTypeClass
 
 from clew.data._canonical import BLOCK_ROWS
-from clew.data.identity import IdentityBuilder, TableIdentity, table_id
+from clew.data.identity import IdentityBuilder, TableIdentity, id_of_columns, table_id
 from clew.errors import DataError, UsageError
 
 Dtype = pl.DataType | DataTypeClass
@@ -366,6 +366,20 @@ def test_what_cannot_be_represented_is_refused(table: pa.Table | pl.DataFrame) -
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(DataError, match="'x'"):
         table_id(pa.table([pa.array([1]), pa.array([2])], names=["x", "x"]))
+
+
+@quick
+@given(frames(min_columns=1))
+def test_whole_columns_one_after_the_other_give_the_same_id(frame: pl.DataFrame) -> None:
+    assert id_of_columns(frame.schema, frame.iter_columns()) == table_id(frame)
+
+
+def test_columns_of_another_length_or_type_are_refused() -> None:
+    schema = pl.Schema({"a": pl.Int64, "b": pl.String})
+    with pytest.raises(DataError, match="'b' has 1 rows"):
+        id_of_columns(schema, [pl.Series([1, 2]), pl.Series(["x"])])
+    with pytest.raises(DataError, match="'b' is"):
+        id_of_columns(schema, [pl.Series([1]), pl.Series([1.5])])
 
 
 def test_batches_of_another_schema_are_refused() -> None:

@@ -34,14 +34,14 @@ def cache_file(workspace: Workspace) -> Path:
 def test_an_unchanged_folder_is_recognised_by_its_stats(
     workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert files.unchanged(workspace, source) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
     settle(source)
     kept = files.store(workspace, source, None)
-    assert files.unchanged(workspace, source) == kept.content_id
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) == kept.content_id
     monkeypatch.chdir(source.parent)
-    assert files.unchanged(workspace, Path("in")) == kept.content_id  # however it is named
+    assert _stat_cache.unchanged(workspace.folder / "cache", Path("in")) == kept.content_id  # however it is named
     (source / "a").touch()
-    assert files.unchanged(workspace, source) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
 
 
 def test_unchanged_files_are_not_read(workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_any_change_is_seen(workspace: Workspace, source: Path, change: str) -> 
         (source / "x").rename(source / "b")
     else:
         (source / "a").chmod(0o600)
-    assert files.unchanged(workspace, source) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
     now = files.store(workspace, source, kept.listing)
     assert (now.content_id == kept.content_id) == (change == "mode")
 
@@ -100,7 +100,7 @@ def test_an_edit_within_the_granularity_is_seen(workspace: Workspace, source: Pa
         (source / "a").write_text(f"{turn:05}!")
         after = (source / "a").stat()
         unseen += (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns)
-        assert files.unchanged(workspace, source) is None
+        assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
         now = files.store(workspace, source, listing)
         assert files.read_bytes(workspace.objects, files.read(workspace.objects, now.listing)["a"]) == b"%05d!" % turn
         if unseen > 3:
@@ -126,11 +126,11 @@ def test_what_is_racy() -> None:
 def test_a_file_that_was_racy_is_trusted_once_it_was_read_later(workspace: Workspace, source: Path) -> None:
     (source / "a").write_text("now")
     first = files.store(workspace, source, None)
-    assert files.unchanged(workspace, source) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
     settle(source)
-    assert files.unchanged(workspace, source) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
     assert files.store(workspace, source, first.listing).new_bytes == 0
-    assert files.unchanged(workspace, source) == first.content_id
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) == first.content_id
 
 
 def test_a_damaged_cache_is_not_believed(workspace: Workspace, source: Path) -> None:
@@ -144,14 +144,14 @@ def test_a_damaged_cache_is_not_believed(workspace: Workspace, source: Path) -> 
         path.unlink()
         if spoiled is not None:
             path.write_bytes(spoiled)
-        assert files.unchanged(workspace, source) is None
+        assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
         again = files.store(workspace, source, kept.listing)
         assert (again.content_id, again.listing, again.new_bytes) == (kept.content_id, kept.listing, 0)
-        assert files.unchanged(workspace, source) == kept.content_id
+        assert _stat_cache.unchanged(workspace.folder / "cache", source) == kept.content_id
     path.unlink()
     path.mkdir()  # where nothing can be remembered, all still works
     assert files.store(workspace, source, kept.listing).listing == kept.listing
-    assert files.unchanged(workspace, source) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", source) is None
     assert list(workspace.temporary().iterdir()) == []
 
 
@@ -164,7 +164,7 @@ def test_a_cache_of_another_folder_is_not_believed(workspace: Workspace, source:
     files.store(workspace, other, None)
     [others] = set((workspace.folder / "cache" / "folders").iterdir()) - {mine}
     mine.rename(others)
-    assert files.unchanged(workspace, other) is None
+    assert _stat_cache.unchanged(workspace.folder / "cache", other) is None
 
 
 def test_stats_encode_alike() -> None:

@@ -151,10 +151,30 @@ def test_a_frayed_table_is_laid_together_by_itself_and_no_version_is_lost(worksp
         frames.append(edited(frames[-1], rng))
         added = add(workspace, "t", frames[-1])
         compacted += added.new_bytes + added.compacted_bytes > 100_000
-        assert not is_frayed(added.snapshot.groups())
+        assert not is_frayed(added.snapshot.groups(), busy=True)
     assert 1 <= compacted <= 8
     for version, frame in enumerate(frames, start=1):
         assert same(find(workspace, f"t@{version}"), frame)
+
+
+def test_an_add_of_much_leaves_the_laying_together_to_the_next_one(workspace: Workspace) -> None:
+    rng = np.random.default_rng(6)
+    frame = table()
+    add(workspace, "t", frame)
+    for round_ in range(3):
+        frame = frame.with_columns(y=pl.when(pl.col("id") % 100 == round_).then(pl.col("y") + 1).otherwise("y"))
+        assert not is_frayed(add(workspace, "t", frame).snapshot.groups())
+    places = rng.choice(frame.height, frame.height // 16, replace=False)
+    frame = frame.with_columns(y=frame["y"].clone().scatter(places, -1.0))
+    busy = add(workspace, "t", frame)
+    assert is_frayed(busy.snapshot.groups())
+    assert busy.compacted_bytes == 0
+    assert same(busy.snapshot, frame)
+    frame = frame.with_columns(y=pl.when(pl.col("id") == 7).then(0.5).otherwise("y"))
+    quiet = add(workspace, "t", frame)
+    assert not is_frayed(quiet.snapshot.groups())
+    assert same(quiet.snapshot, frame)
+    assert same(find(workspace, "t@5"), find(workspace, "t@5").collect())
 
 
 def test_many_small_appends_are_merged_and_the_long_part_stays(workspace: Workspace) -> None:

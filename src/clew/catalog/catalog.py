@@ -13,14 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew.catalog._failures import failures, is_race
+from clew.catalog._schema import SCHEMA
 from clew.catalog.columns import new_id, now
 from clew.catalog.command import Command, Transaction, checked
 from clew.catalog.engine import connect
 from clew.catalog.tables import governance
 from clew.errors import NotFoundError, SchemaError
-
-SCHEMA = "0003"
-"""The newest migration that this version of clew knows."""
 
 _ATTEMPTS = 5
 

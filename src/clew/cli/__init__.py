@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code (see `clew.errors`)."""
     gc.set_threshold(100_000)  # what imports make stays: without passes over it a command starts a sixth sooner
     given = list(sys.argv[1:] if arguments is None else arguments)
-    from clew.cli._shared import run_guarded
+    from clew.cli._edge import run_guarded
 
     sys.exit(run_guarded(lambda: _run(given)))
 
@@ -27,6 +27,11 @@ def _run(given: list[str]) -> None:
     if given == ["--version"]:
         print(__version__)  # noqa: T201 - the result
         return
+    if given[:1] == ["data"]:
+        from clew.cli._quick import answered
+
+        if answered(given):
+            return
     from clew.cli._app import app  # after the workspace is known, and only when something is to be done
 
     app(given, prog_name="clew")

@@ -1,9 +1,5 @@
-"""What all commands share: the workspace, JSON or words, and errors at the process's edge."""
+"""What all commands share: their options, the workspace, progress and tables."""
 
-import errno
-import json
-import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clew._words import number
-from clew.errors import ClewError, NotFoundError, OutsideError, UsageError
+from clew.cli._edge import emit, run_guarded, say, short
+from clew.errors import UsageError
 
 if TYPE_CHECKING:
     from clew.session import Session
     from clew.workspace import Workspace
+
+__all__ = [
+    "Json",
+    "OccurredAt",
+    "Settings",
+    "emit",
+    "opened",
+    "parse_moment",
+    "parse_settings",
+    "progress",
+    "run_guarded",
+    "say",
+    "session",
+    "short",
+    "table",
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="name=value; may be given several times.")]
@@ -39,25 +52,6 @@ def opened() -> "Workspace":
     from clew.workspace import open_folder
 
     return open_folder()
-
-
-def emit(value: Any, as_json: bool, words: Callable[[], str]) -> None:
-    """The result, to stdout. In JSON, numbers that are not finite are null: it has no others."""
-    if as_json:
-        sys.stdout.write(json.dumps(_finite(value), indent=2, default=str, allow_nan=False) + "\n")
-    else:
-        text = words()
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return value
 
 
 @contextmanager
@@ -90,11 +84,6 @@ def progress() -> Iterator[Callable[[str, int, int | None], None] | None]:
     finally:
         if bar is not None:
             bar.stop()
-
-
-def say(text: str) -> None:
-    """A message, to stderr."""
-    sys.stderr.write(text + "\n")
 
 
 def parse_settings(given: Sequence[str] | None) -> dict[str, str]:
@@ -148,41 +137,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(str(one) for one in value) or "–"
     return str(value)
-
-
-def short(content_id: str) -> str:
-    """A content id as people read it."""
-    scheme, _, digest = content_id.partition(":")
-    return f"{scheme}:{digest[:10]}"
-
-
-def run_guarded(call: Callable[[], Any]) -> int:
-    """Run a command; every error that is meant for people ends here, with its exit code."""
-    try:
-        try:
-            call()
-        finally:
-            sys.stdout.flush()  # here, where a full disk or a reader who left can still be told
-    except ClewError as error:
-        say(f"error: {error}")
-        return error.exit_code
-    except BrokenPipeError:
-        # Nobody reads; what is still in the buffer has to go somewhere when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        say("cancelled")
-        return 130
-    except OSError as error:
-        mended = _outside(error)
-        say(f"error: {mended}")
-        return mended.exit_code
-    return 0
-
-
-def _outside(error: OSError) -> ClewError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return OutsideError(f"the disk is full: {error}", mend="free some space and run it again; nothing is half done")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFoundError(f"there is no such place: {error}", mend="check the path")
-    return OutsideError(f"the file system refuses: {error}", mend="check the path, rights and limits")

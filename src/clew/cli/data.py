@@ -33,6 +33,9 @@ def add(
     subject: Annotated[str | None, typer.Option(help="The column that names the person a row is about.")] = None,
     contract: Annotated[Path | None, typer.Option(help="What the rows must satisfy from now on (TOML).")] = None,
     accept_schema: Annotated[bool, typer.Option("--accept-schema", help="Take vanished or retyped columns.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Hash what is stored of it, and store anew what is lost or damaged.")
+    ] = False,
     message: Annotated[str | None, typer.Option("--message", "-m", help="A line for people.")] = None,
     occurred_at: OccurredAt = None,
     as_json: Json = False,
@@ -61,6 +64,7 @@ def add(
             accept_schema=accept_schema,
             occurred_at=parse_moment(occurred_at),
             message=message,
+            repair=repair,
         )
     found = added.snapshot
     value = {
@@ -238,7 +242,7 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
     if bad:
         raise IntegrityError(
             f"{len(bad)} of {len(verdicts)} snapshots are damaged",
-            mend="put their objects back from a backup",
+            mend="add the same source again with --repair; without it, put the objects back from a backup",
         )
 
 

@@ -3,6 +3,7 @@
 Light to import: what only tables need is loaded when there is a table.
 """
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from clew.catalog import now
-from clew.catalog.commands import CreateDataset, RecordSnapshot, check_name
+from clew.catalog.commands import CreateDataset, RecordSnapshot, RelocateContent, check_name
 from clew.catalog.tables import data
-from clew.data import _paths, _stamps, files, snapshot
+from clew.data import _paths, _stamps, _stat_cache, files, snapshot
 from clew.data._leases import lease
+from clew.data._mend import MendingStore
 from clew.data.snapshot import Snapshot
 from clew.errors import RefusedError, UsageError
 from clew.workspace import Workspace
@@ -57,6 +59,7 @@ def add(
     occurred_at: datetime | None = None,
     message: str | None = None,
     report: Report | None = None,
+    repair: bool = False,
 ) -> Added:
     """Record a table, a folder of files, or both, as the newest version of a dataset.
 
@@ -75,6 +78,7 @@ def add(
         occurred_at: when the rows were so, in the world; now, if not given.
         message: a line for people.
         report: told what is being done: a stage, rows done, rows in all or None.
+        repair: trust nothing that is stored of this content: hash it again, and store anew what is lost or damaged.
 
     Raises:
         RefusedError: a privacy policy or the contract says no, or columns vanished. Nothing was written.
@@ -92,7 +96,10 @@ def add(
             mend="leave them out, or add a table",
         )
     asked = CreateDataset(name=name, key_columns=list(key), subject_column=subject)
-    plain = not key and subject is None and contract is None and not accept_schema
+    plain = not key and subject is None and contract is None and not accept_schema and not repair
+    if repair:
+        workspace = copy.copy(workspace)
+        workspace.objects = MendingStore(workspace.objects)
     if previous is not None and plain and _is_unchanged(workspace, previous, table, folder):
         return Added(previous, changed=False, new_bytes=0)
     part = None
@@ -101,14 +108,14 @@ def add(
 
         part = _add_table.read(
             workspace, name, table, previous, key=key, subject=subject, contract=contract,
-            accept_schema=accept_schema, with_files=folder is not None, report=report,
+            accept_schema=accept_schema, with_files=folder is not None, report=report, repair=repair,
         )  # fmt: skip
     with ExitStack() as open_:
         if part is not None:
             open_.enter_context(part)
-        if folder is not None or part is None or not part.is_known:
+        if folder is not None or part is None or not part.is_known or part.is_lost:
             open_.enter_context(lease(workspace, name))
-        return _record(workspace, asked, part, folder, previous, occurred_at or now(), message, report)
+        return _record(workspace, asked, part, folder, previous, occurred_at or now(), message, report, repair=repair)
 
 
 def _parts(
@@ -151,7 +158,7 @@ def _is_unchanged(workspace: Workspace, previous: Snapshot, table: Any, folder: 
             return False
         return _stamps.unchanged(workspace, previous.id, table)
     assert folder is not None
-    return files.unchanged(workspace, folder) == previous.content_id
+    return _stat_cache.unchanged(workspace.folder / "cache", folder) == previous.content_id
 
 
 def _decided_since(workspace: Workspace, previous: Snapshot) -> bool:
@@ -187,6 +194,8 @@ def _record(
     when: datetime,
     message: str | None,
     report: Report | None,
+    *,
+    repair: bool,
 ) -> Added:
     """Write what is new of the parts, and then, in one transaction, the version that is made of them."""
     content_ids, sources, new_bytes = [], [], 0
@@ -201,7 +210,7 @@ def _record(
         sources += part.specs
         new_bytes += stored.new_bytes
     if folder is not None:
-        kept = files.store(workspace, folder, None if previous is None else previous.listing)
+        kept = files.store(workspace, folder, None if previous is None else previous.listing, repair=repair)
         fields["listing"] = kept.listing
         content_ids.append(kept.content_id)
         sources.append(kept.source)
@@ -219,6 +228,10 @@ def _record(
         )
     )
     added = Added(snapshot.by_id(workspace, answer["snapshot_id"]), answer["changed"], new_bytes)
+    if repair:
+        places = {name: fields[name] for name in ("manifest", "listing", "profile", "groups") if fields.get(name)}
+        workspace.catalog.execute(RelocateContent(content_pk=added.snapshot.content_pk, **places))
+        added = replace(added, snapshot=snapshot.by_id(workspace, added.snapshot.id))
     if part is not None:
         from clew.data import _add_table
 
@@ -227,7 +240,10 @@ def _record(
             from clew.data._compact import compact
 
             added = replace(
-                added, compacted_bytes=compact(workspace, added.snapshot, groups=stored.groups, report=report)
+                added,
+                compacted_bytes=compact(
+                    workspace, added.snapshot, groups=stored.groups, busy=stored.busy, report=report
+                ),
             )
     return added
 

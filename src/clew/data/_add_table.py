@@ -1,27 +1,31 @@
 """The table of a snapshot on its way in: read with the right types, checked, stored at the price of what changed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 
 from clew.catalog.commands import FragmentSpec, GroupSpec, RecordContractCheck, SourceSpec
 from clew.catalog.tables import data
 from clew.data import _changes, _fragments, _store, contracts, policies, readers, rope
+from clew.data._exact import first_line
 from clew.data._gather import Group, Table
 from clew.data._logical import type_name
 from clew.data._source import Mapped, Source
+from clew.data._verify import table_faults
 from clew.data.contract import Contract
 from clew.data.contracts import Checked
 from clew.data.identity import TableIdentity
 from clew.data.privacy import Policy
 from clew.data.profile import Profile, by_column, counted, encode, frozen
-from clew.data.snapshot import Snapshot
-from clew.errors import DataError, RefusedError, UsageError
+from clew.data.snapshot import Snapshot, by_content
+from clew.errors import ClewError, DataError, IntegrityError, NotFoundError, RefusedError, UsageError
 from clew.workspace import Workspace
 
 _TAKEN: Final = 131_072
@@ -33,7 +37,8 @@ Report = Callable[[str, int, int | None], None]
 class TablePart:
     """A table that was read once and passed all checks. Use it as a context manager: it holds files.
 
-    `is_newest` where the previous version has these very rows; `is_known` where some version has.
+    `is_newest` where the previous version has these very rows; `is_known` where some version has; `is_lost` where
+    that one's bytes are gone, or damaged. It `shares` rows with the previous version unless that is damaged.
     """
 
     source: Source
@@ -43,6 +48,8 @@ class TablePart:
     is_newest: bool
     is_known: bool
     schema_body: bytes
+    is_lost: bool = False
+    shares: bool = True
 
     @property
     def identity(self) -> TableIdentity:
@@ -75,6 +82,7 @@ class StoredPart:
     fields: dict[str, Any]
     new_bytes: int = 0
     groups: tuple[Group, ...] = ()
+    busy: bool = False
 
 
 def read(
@@ -89,12 +97,17 @@ def read(
     accept_schema: bool,
     with_files: bool,
     report: Report | None,
+    repair: bool = False,
 ) -> TablePart:
     """Read a table, and hold it against policies and contract. Nothing is written. Raises as `add`.
 
     A table `with_files` is a content of its own, even where the table alone is known.
     """
     declared = policies.declared(workspace, name)
+    newest = previous
+    shares = not (repair and previous is not None and previous.kind != "files" and table_faults(previous, {}))
+    if previous is not None and not shares:
+        previous = _readable(previous)
     types, hints = _types(workspace, name, previous, contract, declared, accept_schema=accept_schema)
     source = readers.open_source(given, types, hints, workspace.temporary())
     if previous is not None and not accept_schema:
@@ -112,15 +125,16 @@ def read(
     hashed = _store.shared_columns(source.schema, before)
     scanned = _store.scan(source, hashed, workspace.temporary(), report or _store.silent)
     try:
-        is_newest = previous is not None and _has_table(previous, scanned.identity)
+        is_newest = newest is not None and _has_table(newest, scanned.identity)
         if not is_newest:
             # What the newest version holds already came in by these rules.
             policies.enforce(name, source, declared)
         check = None
-        if contract is not None or not is_newest or _unchecked(workspace, name, previous):
+        if contract is not None or not is_newest or _unchecked(workspace, name, newest):
             check = contracts.check_before_add(workspace, name, source, contract)
         known = is_newest or (not with_files and _is_known(workspace, scanned.identity))
-        return TablePart(source, scanned, check, name, is_newest, known, schema_body)
+        lost = repair and known and _is_lost(workspace, newest if is_newest else None, scanned.identity)
+        return TablePart(source, scanned, check, name, is_newest, known, schema_body, lost, shares)
     except BaseException:
         scanned.hashes.close()
         raise
@@ -140,6 +154,21 @@ def _is_known(workspace: Workspace, identity: TableIdentity) -> bool:
     return workspace.catalog.first(query) is not None
 
 
+def _readable(previous: Snapshot) -> Snapshot | None:
+    """The version, if its schema at least can be read."""
+    try:
+        previous.empty()
+    except ClewError:
+        return None
+    return previous
+
+
+def _is_lost(workspace: Workspace, newest: Snapshot | None, identity: TableIdentity) -> bool:
+    """Whether the version that has these rows, the newest if that has them, can't be read back whole."""
+    found = newest or by_content(workspace, identity.id)
+    return found is None or bool(table_faults(found, {}))
+
+
 def _unchecked(workspace: Workspace, name: str, previous: Snapshot | None) -> bool:
     """Whether the dataset's contract hasn't passed the newest version yet."""
     return previous is None or not contracts.has_passed(workspace, name, previous.content_pk)
@@ -155,29 +184,49 @@ def store(
         "schema": [[column.name, column.type] for column in identity.columns],
         "column_ids": [column.id for column in identity.columns],
     }
-    if part.is_newest and previous is not None:
+    if part.is_newest and previous is not None and not part.is_lost:
         # The same rows with other files beside them: the groups as they are.
         specs, new_bytes = put_groups(workspace, previous.groups(), [])
         return StoredPart(fields | {"manifest": previous.manifest, "groups": specs}, new_bytes)
-    if part.is_known:
+    if part.is_known and not part.is_lost:
         return StoredPart(fields)
-    objects = workspace.objects
-    before = None
-    if previous is not None and previous.kind != "files":
-        schema = previous.empty().schema
-        ids = dict(zip(schema, previous.column_ids or (), strict=False))
-        before = _store.Before(previous.groups(), schema, previous.rows or 0, ids)
-    with _store.Storage(objects, workspace.temporary(), part.source, report or _store.silent) as storage:
-        stored = storage.store(part.scanned, before)
-        manifest = objects.put(part.schema_body)
-        specs, rope_bytes = put_groups(workspace, stored.groups, stored.written)
-        profile, changes = _described(storage, part.source, stored, previous, key)
-        told = workspace.objects.put(encode(profile))
-        new_bytes = stored.new_bytes + rope_bytes + sum(info.size for info in (manifest, told) if info.created)
+    previous = previous if part.shares else None
+    with _said_of_damage(previous):
+        before = None if previous is None else _before(previous)
+        with _store.Storage(workspace.objects, workspace.temporary(), part.source, report or _store.silent) as storage:
+            stored = storage.store(part.scanned, before)
+            manifest = workspace.objects.put(part.schema_body)
+            specs, rope_bytes = put_groups(workspace, stored.groups, stored.written)
+            profile, changes = _described(storage, part.source, stored, previous, key)
+            told = workspace.objects.put(encode(profile))
+            new_bytes = stored.new_bytes + rope_bytes + sum(info.size for info in (manifest, told) if info.created)
     fields |= {"manifest": manifest.digest, "groups": specs, "profile": told.digest}
     if changes is not None and previous is not None:
         fields["changes"] = {"from": previous.content_id, **changes}
-    return StoredPart(fields, new_bytes, tuple(stored.groups))
+    return StoredPart(fields, new_bytes, tuple(stored.groups), stored.busy)
+
+
+def _before(previous: Snapshot) -> _store.Before | None:
+    """The table of the previous version, if it has one."""
+    if previous.kind == "files":
+        return None
+    schema = previous.empty().schema
+    ids = dict(zip(schema, previous.column_ids or (), strict=False))
+    return _store.Before(previous.groups(), schema, previous.rows or 0, ids)
+
+
+@contextmanager
+def _said_of_damage(previous: Snapshot | None) -> Iterator[None]:
+    """Say how to go on where the bytes of the previous version are gone, or can't be read."""
+    try:
+        yield
+    except (NotFoundError, IntegrityError, pl.exceptions.PolarsError, pa.ArrowException) as error:
+        if previous is None or not table_faults(previous, {}):
+            raise
+        raise IntegrityError(
+            f"{previous.reference}, whose rows would be shared, is damaged: {first_line(error)}; nothing was recorded",
+            mend="add the source with --repair, which shares nothing with what is damaged",
+        ) from error
 
 
 def _described(

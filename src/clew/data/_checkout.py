@@ -2,15 +2,21 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clew.data._file_listing import Entry
 from clew.data._lay import lay
 from clew.data._system import writing_files
-from clew.data.snapshot import Snapshot
 from clew.errors import RefusedError
+from clew.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from clew.data.snapshot import Snapshot
 
 
-def checkout(snapshot: Snapshot, dest: Path) -> list[Path]:
+def checkout(snapshot: "Snapshot", dest: Path) -> list[Path]:
     """Write a snapshot to `dest`: a table as Parquet, a folder as its files; whole or not at all.
 
     A table goes to `dest` itself when that ends in .parquet, else to `dest/NAME.parquet`; a snapshot of both to
@@ -24,10 +30,12 @@ def checkout(snapshot: Snapshot, dest: Path) -> list[Path]:
     """
     if snapshot.kind == "table":
         return [_table(snapshot, dest if dest.suffix == ".parquet" else dest / f"{snapshot.dataset}.parquet")]
-    return _files(snapshot, dest)
+    _refuse_filled(dest)
+    table_of = snapshot if snapshot.kind == "both" else None
+    return [Path(path) for path in lay_out(snapshot.workspace.objects, snapshot.entries(), dest, table_of)]
 
 
-def _table(snapshot: Snapshot, target: Path) -> Path:
+def _table(snapshot: "Snapshot", target: Path) -> Path:
     from clew.data._disk import writing  # which loads polars: not for a folder of files
 
     if target.exists():
@@ -44,22 +52,28 @@ def _table(snapshot: Snapshot, target: Path) -> Path:
     return target
 
 
-def _files(snapshot: Snapshot, dest: Path) -> list[Path]:
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-        raise RefusedError(f"{dest} is not an empty folder", mend="name another folder, or empty it")
-    entries = snapshot.entries()
-    written: list[Path] = []
+def lay_out(
+    objects: ObjectStore, entries: Mapping[str, Entry], dest: Path, table_of: "Snapshot | None" = None
+) -> list[str]:
+    """Write the files of a listing to `dest`, and the table that belongs to them, if one does. As `checkout`."""
+    _refuse_filled(dest)
+    written: list[str] = []
     with writing_files(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{dest.name}-", dir=dest.parent) as folder:
             laid = below = Path(folder) / "laid"
             laid.mkdir()
             inside = dest
-            if snapshot.kind == "both":
-                _table(snapshot, laid / f"{snapshot.dataset}.parquet")
-                written.append(dest / f"{snapshot.dataset}.parquet")
+            if table_of is not None:
+                _table(table_of, laid / f"{table_of.dataset}.parquet")
+                written.append(os.fspath(dest / f"{table_of.dataset}.parquet"))
                 below, inside = laid / "files", dest / "files"
                 below.mkdir()
-            lay(snapshot.workspace.objects, entries, below)
+            lay(objects, entries, below)
             laid.rename(dest)  # takes the place of an empty folder
-    return written + [Path(os.path.join(inside, path)) for path in entries]  # noqa: PTH118 - four times as fast
+    return written + [f"{inside}/{path}" for path in entries]
+
+
+def _refuse_filled(dest: Path) -> None:
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise RefusedError(f"{dest} is not an empty folder", mend="name another folder, or empty it")

@@ -13,7 +13,7 @@ from clew.data._add_table import put_groups
 from clew.data._fray import SMALL_ROWS, is_frayed
 from clew.data._gather import Group, Table
 from clew.data._leases import lease
-from clew.data.identity import IdentityBuilder
+from clew.data._proof import read_back
 from clew.data.rope import Rope
 from clew.data.snapshot import Snapshot
 from clew.errors import IntegrityError
@@ -29,12 +29,13 @@ def compact(
     snapshot: Snapshot,
     *,
     groups: Sequence[Group] = (),
+    busy: bool = False,
     force: bool = False,
     report: Callable[[str, int, int | None], None] | None = None,
 ) -> int:
     """Lay a snapshot's table together again if it is frayed (or `force`); give the bytes written.
 
-    `groups` are the snapshot's, where they are at hand.
+    `groups` are the snapshot's, where they are at hand; `busy` says that its add had much else to do.
 
     The content stays what it is, and so does every other version. Long stretches that lie well are left where they
     are. Raises IntegrityError when what was written doesn't read back as the content.
@@ -42,7 +43,7 @@ def compact(
     if snapshot.kind == "files" or not snapshot.rows:
         return 0
     groups = groups or snapshot.groups()
-    if not (force or is_frayed(groups)):
+    if not (force or is_frayed(groups, busy=busy)):
         return 0
     ropes = snapshot.ropes()
     with lease(workspace, snapshot.reference):
@@ -95,10 +96,7 @@ def _rows(
 
 
 def _prove(workspace: Workspace, snapshot: Snapshot, groups: Sequence[Group]) -> None:
-    builder = IdentityBuilder(snapshot.empty().schema)
-    for block in Table(workspace.objects, groups).blocks():
-        builder.update(block.select(snapshot.empty().columns))
-    found = builder.finish()
+    found = read_back(Table(workspace.objects, groups), snapshot.empty().schema)
     same = (
         found.id == snapshot.content_id
         if snapshot.kind == "table"

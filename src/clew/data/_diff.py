@@ -2,12 +2,13 @@
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from clew.data import profile
+from clew.data._between import changes_by_key
 from clew.data._gather import Group, Table
-from clew.data.rope import Fragment, Rope
+from clew.data._places import Places
+from clew.data.rope import Rope
 from clew.data.snapshot import Snapshot
 from clew.errors import UsageError
 
@@ -32,9 +33,10 @@ def diff(old: Snapshot, new: Snapshot) -> dict[str, Any]:
         listed = _files(old, new)
         found |= listed if old.kind == "files" else {"files": listed}
     if old.kind != "files":
-        found |= {"rows": [old.rows, new.rows], "schema": _schema(old, new)} | _rows(old, new)
         before, after = old.column_profiles(), new.column_profiles()
-        found["columns"] = {} if before is None or after is None else profile.moved(before, after)
+        moved = {} if before is None or after is None else profile.moved(before, after)
+        found |= {"rows": [old.rows, new.rows], "schema": _schema(old, new)} | _rows(old, new, list(moved))
+        found["columns"] = moved
     return found
 
 
@@ -60,61 +62,36 @@ def _schema(old: Snapshot, new: Snapshot) -> dict[str, Any]:
     }
 
 
-def _rows(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+def _rows(old: Snapshot, new: Snapshot, moved: list[str]) -> dict[str, Any]:
+    """What became of the rows; `moved` names columns, those first that are likely to differ."""
     if old.content_id == new.content_id:
         return {"by": "content", "added": 0, "removed": 0, "changed": 0}
     if new.changes is not None and new.changes.get("from") == old.content_id:
         return {name: new.changes[name] for name in ("by", "added", "removed", "changed")}
     a, b = old.groups(), new.groups()
-    names = set(old.empty().columns) & set(new.empty().columns)
-    if len(a) == len(b) == 1 and names == set(a[0].columns) == set(b[0].columns):
-        removed, added = _only_in(a[0].rope, b[0].rope), _only_in(b[0].rope, a[0].rope)
-        objects = old.workspace.objects
-        order = new.empty().columns
-        left = Table(objects, [Group(tuple(order), removed)]) if removed.height else None
-        right = Table(objects, [Group(tuple(order), added)]) if added.height else None
-        return _compared(_collected(left, old), _collected(right, new), new.key_columns)
+    columns, before = new.empty().schema, old.empty().schema
+    if len(a) == len(b) == 1 and dict(columns) == dict(before):
+        order = [name for name in moved if name in columns]
+        order += [name for name in columns if name not in order]
+        found = changes_by_key(old, new, order)
+        if found is not None:
+            return found
+        places = Places([a[0].rope, b[0].rope])
+        removed, added = (
+            _collected(old, places.rope(places.only_in(one.rope, other.rope)))
+            for one, other in ((a[0], b[0]), (b[0], a[0]))
+        )
+        return _compared(removed, added, new.key_columns)
     return _compared(old.collect(), new.collect(), new.key_columns)
 
 
-def _collected(table: Table | None, snapshot: Snapshot) -> pl.DataFrame:
-    if table is None:
-        return snapshot.empty()
-    return pl.concat([block for block in table.blocks()])  # noqa: C416 - concat takes no iterator
-
-
-def _only_in(one: Rope, other: Rope) -> Rope:
-    """The rows of a rope whose places the other doesn't run through, in the order of their places."""
-    places = {fragment.digest: index for index, fragment in enumerate(other.fragments)}
-    fragments: list[Fragment] = []
-    starts: list[np.ndarray[Any, Any]] = []
-    indexes: list[np.ndarray[Any, Any]] = []
-    counts: list[np.ndarray[Any, Any]] = []
-    for index, fragment in enumerate(one.fragments):
-        theirs = places.get(fragment.digest)
-        mine = _covered(one, index, fragment.rows)
-        if theirs is not None:
-            mine &= ~_covered(other, theirs, fragment.rows)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], mine, [False]]).astype(np.int8)))
-        if not len(edges):
-            continue
-        starts.append(edges[::2])
-        counts.append(edges[1::2] - edges[::2])
-        indexes.append(np.full(len(edges) // 2, len(fragments)))
-        fragments.append(fragment)
-    if not fragments:
-        empty = np.zeros(0, dtype=np.int64)
-        return Rope((), empty, empty, empty)
-    return Rope(tuple(fragments), np.concatenate(indexes), np.concatenate(starts), np.concatenate(counts))
-
-
-def _covered(rope: Rope, index: int, rows: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Which rows of a fragment a rope runs through."""
-    mine = rope.fragment == index
-    steps = np.zeros(rows + 1, dtype=np.int32)
-    np.add.at(steps, rope.start[mine], 1)
-    np.add.at(steps, (rope.start + rope.rows)[mine], -1)
-    return np.cumsum(steps[:-1]) > 0
+def _collected(snapshot: Snapshot, rope: Rope) -> pl.DataFrame:
+    """The rows of a snapshot's fragments that a rope runs through."""
+    empty = snapshot.empty()
+    if not rope.extents:
+        return empty
+    table = Table(snapshot.workspace.objects, [Group(tuple(empty.columns), rope)])
+    return pl.concat(list(table.blocks()))
 
 
 def _compared(left: pl.DataFrame, right: pl.DataFrame, key: tuple[str, ...]) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clew.data._file_listing import Entry, load
 from clew.data._packs import digest_of
 from clew.errors import IntegrityError, NotFoundError, UsageError
 from clew.objects import ObjectStore
-from clew.workspace import Workspace
+
+if TYPE_CHECKING:
+    from clew.workspace import Workspace
 
 
 def read_bytes(objects: ObjectStore, entry: Entry) -> bytes:
@@ -29,11 +33,11 @@ def damaged(entry: Entry, why: str) -> IntegrityError:
     """The error for a file whose bytes in a pack are wrong."""
     return IntegrityError(
         f"{entry.path!r} in object {entry.place or entry.sha256} is damaged: {why}",
-        mend="restore the object from a backup; clew data verify names all that is damaged",
+        mend="clew data add the folder again with --repair, or restore the object from a backup",
     )
 
 
-def local_path(workspace: Workspace, entry: Entry) -> Path:
+def local_path(workspace: "Workspace", entry: Entry) -> Path:
     """A file of this machine, to be read only, that holds just a file's bytes; soon to be opened.
 
     A packed one is taken out of its pack into the workspace's cache, which may be deleted when nothing runs.
@@ -45,6 +49,7 @@ def local_path(workspace: Workspace, entry: Entry) -> Path:
     # At most a megabyte: hashing it each time costs less than trusting a file that nobody synced.
     with contextlib.suppress(OSError):
         if digest_of(path.read_bytes()) == entry.sha256:
+            os.utime(path)  # collection of garbage spares what was asked for lately
             return path
     content = read_bytes(workspace.objects, entry)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,22 @@ def verify(objects: ObjectStore, listing: str, checked: dict[str, str | None]) -
             if fault is not None:
                 faults[entry.path] = f"{entry.path!r}: {fault}"
     return [faults[path] for path in sorted(faults)]
+
+
+def sound(objects: ObjectStore, entries: Iterable[Entry]) -> list[Entry]:
+    """Those files whose bytes are all there, and what they should be; every object is read once."""
+    by_place: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_place.setdefault(entry.place, []).append(entry)
+    checked: dict[str, str | None] = {}
+    found: list[Entry] = []
+    for place, held in by_place.items():
+        if place:
+            checked[place] = _fault(objects, place)
+        packed = [entry for entry in held if _is_packed(entry)]
+        _check_packed(objects, place, packed, checked)
+        found += [entry for entry in held if checked[_as_checked(entry) if _is_packed(entry) else place] is None]
+    return found
 
 
 def _fault(objects: ObjectStore, place: str) -> str | None:

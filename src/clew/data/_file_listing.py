@@ -179,5 +179,5 @@ def _decode_json(listing: str, raw: bytes) -> dict[str, Entry]:
 def _unreadable(listing: str, why: str) -> ClewError:
     return IntegrityError(
         f"the listing {listing} can't be read: {why}",
-        mend="clew data verify names the snapshots that need it; restore the object from a backup",
+        mend="clew data add the folder again with --repair, or restore the object from a backup",
     )

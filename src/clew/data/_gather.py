@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from polars.io.plugins import register_io_source
 
 from clew.data.rope import Fragment, Rope
+from clew.errors import UsageError
 from clew.objects import ObjectStore
 
 WHOLE_BYTES: Final = 512 << 20
@@ -158,9 +159,21 @@ class Table:
         for start in range(0, self.height, rows):
             yield self.rows(start, min(rows, self.height - start))
 
+    @property
+    def is_held(self) -> bool:
+        """Whether all fragments are held whole while they are read, so that `column` can be asked."""
+        return all(isinstance(reader, _Whole) for reader in self._readers)
+
+    def column(self, name: str) -> pl.Series:
+        """All rows of one column, of a table that is held."""
+        for group, reader in zip(self._groups, self._readers, strict=True):
+            if name in group.columns and isinstance(reader, _Whole):
+                return reader.column(name)
+        raise UsageError(f"{name!r} isn't a column that is held", mend="ask is_held, or read blocks")
+
     def hashes(self, function: Callable[[pl.DataFrame], npt.NDArray[np.uint64]]) -> Iterator[npt.NDArray[np.uint64]]:
         """What a function gives for each row, in order; it adds up over columns, so groups are asked one by one."""
-        if all(isinstance(reader, _Whole) for reader in self._readers):
+        if self.is_held:
             total = np.zeros(self.height, dtype=np.uint64)
             for reader in self._readers:
                 assert isinstance(reader, _Whole)
@@ -199,6 +212,7 @@ class _Whole:
         self._plain = group.rope.is_plain
         self._found: tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]] | None = None
         self._end_to_end: pl.DataFrame | None = None
+        self._rows: pl.Series | None = None
 
     def rows(self, start: int, rows: int) -> pl.DataFrame:
         if self._plain:
@@ -230,6 +244,16 @@ class _Whole:
         fragment, row = self._places()
         expanded: npt.NDArray[np.uint64] = values[row + self._begins[fragment]]
         return expanded
+
+    def column(self, name: str) -> pl.Series:
+        """All rows of one column: one after the other they stay in the processor's cache, and need little memory."""
+        whole = pl.concat([piece[name] for piece in self._pieces()], rechunk=not self._plain)
+        if self._plain:
+            return whole
+        if self._rows is None:
+            fragment, row = self._places()
+            self._rows = pl.Series(row + self._begins[fragment], dtype=pl.get_index_type())
+        return whole.gather(self._rows)
 
     def _pieces(self) -> list[pl.DataFrame]:
         return [self._decoded.frame(fragment, self._group.columns) for fragment in self._group.rope.fragments]

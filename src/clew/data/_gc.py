@@ -67,10 +67,11 @@ def collect(workspace: Workspace, *, grace: timedelta = GRACE, dry_run: bool = F
 
 
 def _sweep(workspace: Workspace, before: datetime) -> None:
-    """Remove the files that killed writers left on their way."""
+    """Remove the files that killed writers left on their way, and copies that nobody opens any more."""
     if isinstance(workspace.objects, FolderStore):
         workspace.objects.sweep_temporary(now() - before)
-    for left in workspace.temporary().iterdir():
+    # Small files that were taken out of their packs to be opened, and weren't asked for since.
+    for left in [*workspace.temporary().iterdir(), *(workspace.folder / "cache" / "files").glob("*/*")]:
         with contextlib.suppress(OSError):  # somebody else has just removed it
             if left.is_file() and left.stat().st_mtime < before.timestamp():
                 left.unlink()

@@ -6,9 +6,10 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from clew.data._file_bytes import damaged
@@ -20,7 +21,7 @@ _NAME = r"(?!\.\.?(?:/|\Z))[^/\0\n\r\\]+"
 _SAFE = re.compile(rf"{_NAME}(?:/{_NAME})*")
 _CLONE = 0x40049409  # FICLONE, ioctl_ficlonerange(2)
 _BLOCK = 1 << 20
-_TOGETHER = 256  # files of one pack that a thread writes at a time
+_STRETCH = 4 << 20  # bytes of a pack that a thread reads at a time
 
 
 def check_paths(entries: Mapping[str, Entry]) -> set[str]:
@@ -61,10 +62,8 @@ def lay(objects: ObjectStore, entries: Mapping[str, Entry], folder: Path) -> Non
         if place == held[0].sha256:
             jobs += [partial(_copy_object, objects, entry, root) for entry in held]
             continue
-        held.sort(key=lambda entry: entry.offset)
         once = threading.Lock()  # so that two threads don't fetch one pack from a service twice
-        parts = [held[at : at + _TOGETHER] for at in range(0, len(held), _TOGETHER)]
-        jobs += [partial(_copy_packed, objects, place, once, part, root) for part in parts]
+        jobs += [partial(_copy_packed, objects, place, once, part, root) for part in _stretches(held)]
     # Hashing, reading and writing leave the lock of the interpreter, so two threads take little more than half as long.
     with ThreadPoolExecutor(2, thread_name_prefix="clew-checkout") as threads:
         try:
@@ -74,27 +73,48 @@ def lay(objects: ObjectStore, entries: Mapping[str, Entry], folder: Path) -> Non
             threads.shutdown(cancel_futures=True)
 
 
+def _stretches(held: list[Entry]) -> Iterator[list[Entry]]:
+    """The files of one pack in stretches of it that are read at once."""
+    stretch: list[Entry] = []
+    end = 0
+    for entry in sorted(held, key=attrgetter("offset")):
+        end = max(end, entry.offset + entry.size)
+        if stretch and end - stretch[0].offset > _STRETCH:
+            yield stretch
+            stretch, end = [], entry.offset + entry.size
+        stretch.append(entry)
+    yield stretch
+
+
 def _copy_packed(objects: ObjectStore, place: str, once: threading.Lock, held: list[Entry], root: str) -> None:
-    if not place:
-        for entry in held:
-            _write(entry, b"", root)
-        return
-    with once:
-        path = objects.open_path(place)
-    with path.open("rb", buffering=0) as pack:
-        for entry in held:
-            _write(entry, os.pread(pack.fileno(), entry.size, entry.offset), root)
-
-
-def _write(entry: Entry, content: bytes, root: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != entry.sha256:
-        raise damaged(entry, f"its bytes have the digest {found}")
-    descriptor = _create(f"{root}/{entry.path}")
+    start = held[0].offset
+    content = memoryview(b"")
+    if place:
+        with once:
+            path = objects.open_path(place)
+        with path.open("rb", buffering=0) as pack:
+            end = min(max(entry.offset + entry.size for entry in held), os.fstat(pack.fileno()).st_size)
+            content = memoryview(os.pread(pack.fileno(), max(end - start, 0), start))
+    folder, opened = None, -1
     try:
-        _write_all(descriptor, content)
+        for entry in held:
+            part = content[entry.offset - start : entry.offset - start + entry.size]
+            found = hashlib.sha256(part).hexdigest()
+            if found != entry.sha256:
+                raise damaged(entry, f"its bytes have the digest {found}")
+            below, _, name = entry.path.rpartition("/")
+            if below != folder:  # neighbours in a pack lie in one folder mostly, which need not be walked to each time
+                if opened >= 0:
+                    os.close(opened)
+                folder, opened = below, os.open(f"{root}/{below}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = _create(name, opened)
+            try:
+                _write_all(descriptor, part)
+            finally:
+                os.close(descriptor)
     finally:
-        os.close(descriptor)
+        if opened >= 0:
+            os.close(opened)
 
 
 def _copy_object(objects: ObjectStore, entry: Entry, root: str) -> None:
@@ -117,12 +137,12 @@ def _copy_object(objects: ObjectStore, entry: Entry, root: str) -> None:
         raise damaged(entry, f"its bytes have the digest {hasher.hexdigest()}")
 
 
-def _create(path: str) -> int:
+def _create(path: str, folder: int | None = None) -> int:
     # Never over another file: on a file system that ignores case, two paths may be one.
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
+def _write_all(descriptor: int, content: bytes | memoryview) -> None:
     written = os.write(descriptor, content)
     while written < len(content):  # as on a disk that fills up
         written += os.write(descriptor, content[written:])

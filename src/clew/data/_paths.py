@@ -59,13 +59,27 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    """The folder's files, when all of them are tables of one format; hidden ones and marks of writers aside."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.name.startswith((".", "_")):
-            continue
-        if path.is_symlink() or (path.is_file() and suffix(path) not in TABLES):
-            return []
-        if path.is_file():
-            found.append(path)
-    return found if len({TABLES[suffix(path)] for path in found}) == 1 else []
+    """The folder's files, when all of them are tables of one format; hidden ones and marks of writers aside.
+
+    The first that is something else ends the search: most folders of files are recognised by one of them.
+    """
+    found: list[str] = []
+    formats: set[str] = set()
+    left = [os.fspath(folder)]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder:
+                    left.append(entry.path)
+                if is_folder or entry.name.startswith((".", "_")):
+                    continue
+                ending = suffix(Path(entry.name))
+                if entry.is_symlink() or (entry.is_file() and ending not in TABLES):
+                    return []
+                if entry.is_file():
+                    formats.add(TABLES[ending])
+                    found.append(entry.path)
+                if len(formats) > 1:
+                    return []
+    return sorted(map(Path, found))

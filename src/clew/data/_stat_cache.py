@@ -11,11 +11,14 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from clew.data._folder import Found
-from clew.workspace import Workspace
+from clew.data._folder import Found, walk
+
+if TYPE_CHECKING:
+    from clew.workspace import Workspace
 
 _FORM = 1
 _COARSE = 2_000_000_000  # FAT's timestamps are two seconds apart, the coarsest there are
@@ -54,11 +57,11 @@ def is_racy(found: Found, read_ns: int) -> bool:
     return max(found.modified_ns, found.changed_ns) > read_ns - window
 
 
-def recall(workspace: Workspace, folder: Path) -> Remembered | None:
-    """What is remembered of a folder; None if nothing is, or if it can't be trusted."""
+def recall(cache: Path, folder: Path) -> Remembered | None:
+    """What a workspace's `cache` remembers of a folder; None if nothing, or nothing that can be trusted."""
     name = os.path.realpath(folder)
     try:
-        raw = _path(workspace, name).read_bytes()
+        raw = _path(cache, name).read_bytes()
     except OSError:
         return None
     checksum, body = raw[:32], raw[32:]
@@ -71,14 +74,31 @@ def recall(workspace: Workspace, folder: Path) -> Remembered | None:
     return remembered if (remembered.form, remembered.folder) == (_FORM, name) else None
 
 
+def unchanged(cache: Path, folder: Path) -> str | None:
+    """The content id that a folder had when it was last stored, if its stats say that it still has it.
+
+    None if anything differs or could have changed unseen. Believe it only if it is that of the dataset's newest
+    version: what was stored may since have been erased, and its bytes collected. Raises DataError as `walk`.
+    """
+    remembered = recall(cache, folder)
+    if remembered is None or not remembered.is_as(walk(folder)):
+        return None
+    return remembered.content_id
+
+
 def remember(
-    workspace: Workspace, folder: Path, content_id: str, found: Sequence[Found], digests: Sequence[str], racy: list[int]
+    workspace: "Workspace",
+    folder: Path,
+    content_id: str,
+    found: Sequence[Found],
+    digests: Sequence[str],
+    racy: list[int],
 ) -> None:
     """Remember a folder as it was stored. A disk that can't take it costs time at the next add, nothing more."""
     name = os.path.realpath(folder)
     stats = msgspec.msgpack.encode(found)
     body = msgspec.msgpack.encode(Remembered(_FORM, name, content_id, stats, bytes.fromhex("".join(digests)), racy))
-    path = _path(workspace, name)
+    path = _path(workspace.folder / "cache", name)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = workspace.temporary() / f"stats-{os.getpid()}-{secrets.token_hex(8)}"
@@ -89,6 +109,6 @@ def remember(
             unfinished.unlink(missing_ok=True)
 
 
-def _path(workspace: Workspace, folder: str) -> Path:
+def _path(cache: Path, folder: str) -> Path:
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()
-    return workspace.folder / "cache" / "folders" / name
+    return cache / "folders" / name

@@ -12,10 +12,11 @@ import polars as pl
 from clew.data import _fragments, rope
 from clew.data._columns import replaced_columns, replaced_in_place
 from clew.data._fragments import Written
-from clew.data._fray import MAX_GROUPS, is_scattered
+from clew.data._fray import MAX_GROUPS, is_busy, is_scattered
 from clew.data._gather import Decoded, Group, Table, of_its_own
 from clew.data._match import match_windows, row_hashes
 from clew.data._numbers_file import NumbersFile
+from clew.data._proof import read_back
 from clew.data._source import Source
 from clew.data.identity import IdentityBuilder, TableIdentity
 from clew.errors import DataError
@@ -59,7 +60,7 @@ class Stored:
     """Where the rows lie now, and what was written for them.
 
     `found` says which row of the previous snapshot (`before`) each row is over the columns `kept`, or -1; it is None
-    when nothing was shared.
+    when nothing was shared. A `busy` add leaves the laying together to a later one.
     """
 
     groups: list[Group]
@@ -67,6 +68,7 @@ class Stored:
     found: NumbersFile | None = None
     kept: tuple[str, ...] = ()
     before: Table | None = None
+    busy: bool = False
 
     @property
     def new_bytes(self) -> int:
@@ -195,7 +197,8 @@ class Storage:
         """Write the rows that weren't found, and whole the columns that are new; give all groups."""
         fresh = rope.Fragment("", len(found) - _count(found))  # what the rows will be in, once they are written
         ropes = [_rerouted(group.rope, [fresh] if fresh.rows else [], found) for group in groups]
-        if any(map(is_scattered, ropes)):
+        busy = is_busy(fresh.rows, len(found))
+        if any(is_scattered(one, busy=busy) for one in ropes):
             # The whole anew, and compact: it costs less than to share first and to lay together then.
             stored = self._fresh()
             stored.found, stored.kept = found, tuple(kept)
@@ -211,7 +214,7 @@ class Storage:
             columns = _fragments.write(self._objects, self._folder, self._all(others))
             laid.append(Group(tuple(others), rope.plain([one.fragment for one in columns])))
             written += columns
-        return Stored(laid, written, found, tuple(kept))
+        return Stored(laid, written, found, tuple(kept), busy=busy)
 
     def unmatched(self, columns: Sequence[str], found: NumbersFile) -> Iterator[pl.DataFrame]:
         """The rows that weren't found, of a source's batches."""
@@ -237,13 +240,9 @@ class Storage:
 
     def _proved(self, scanned: Scanned, stored: Stored) -> bool:
         """Whether what was written gives the same identity when it is read back, in its order."""
-        builder = IdentityBuilder(self._source.schema)
-        table = Table(self._objects, stored.groups, self._decoded)
-        names = list(self._source.schema)
         try:
-            for block in table.blocks():
-                builder.update(block.select(names))
-            return builder.finish().id == scanned.identity.id
+            table = Table(self._objects, stored.groups, self._decoded)
+            return read_back(table, self._source.schema).id == scanned.identity.id
         except (DataError, pl.exceptions.PolarsError):
             return False
 
@@ -271,6 +270,11 @@ def _rerouted(old: rope.Rope, news: Sequence[rope.Fragment], found: NumbersFile)
     for start in range(0, len(found), _WINDOW):
         part = found.read(start, _WINDOW)
         known = part >= 0
+        if known.all() and len(part):
+            low, high = int(part.min()), int(part.max())
+            old_fragment, old_row = old.cut(low, high - low + 1).places()
+            parts.append(rope.from_places(fragments, old_fragment[part - low], old_row[part - low]))
+            continue
         fragment = np.empty(len(part), dtype=np.int32)
         row = np.empty(len(part), dtype=np.int64)
         if known.any():
@@ -283,4 +287,4 @@ def _rerouted(old: rope.Rope, news: Sequence[rope.Fragment], found: NumbersFile)
         fragment[~known], row[~known] = index + len(old.fragments), rank - ends[index]
         done += len(rank)
         parts.append(rope.from_places(fragments, fragment, row))
-    return rope.join(parts)
+    return parts[0] if len(parts) == 1 else rope.join(parts)

@@ -35,11 +35,11 @@ def _faults(snapshot: Snapshot, checked: dict[str, str | None]) -> list[str]:
     if snapshot.kind != "table" and snapshot.listing is not None:
         faults += files.verify(snapshot.workspace.objects, snapshot.listing, checked)
     if snapshot.kind != "files":
-        faults += _table_faults(snapshot, checked)
+        faults += table_faults(snapshot, checked)
     return faults
 
 
-def _table_faults(snapshot: Snapshot, checked: dict[str, str | None]) -> list[str]:
+def table_faults(snapshot: Snapshot, checked: dict[str, str | None]) -> list[str]:
     """What is wrong with a table's objects, by name; its rows are read only when all of them are whole."""
     objects = snapshot.workspace.objects
 
@@ -74,16 +74,12 @@ def _content_faults(snapshot: Snapshot) -> list[str]:
     import polars as pl
 
     from clew.data._gather import Table
-    from clew.data.identity import IdentityBuilder
+    from clew.data._proof import read_back
 
-    empty = snapshot.empty()
-    builder = IdentityBuilder(empty.schema)
     try:
-        for block in Table(snapshot.workspace.objects, snapshot.groups()).blocks():
-            builder.update(block.select(empty.columns))
+        found = read_back(Table(snapshot.workspace.objects, snapshot.groups()), snapshot.empty().schema)
     except pl.exceptions.PolarsError as error:
         return [f"{snapshot.reference} can't be read: {error}"]
-    found = builder.finish()
     if snapshot.kind == "table":
         return [] if found.id == snapshot.content_id else [f"{snapshot.reference} gives {found.id[:15]}…"]
     same = [column.id for column in found.columns] == snapshot.column_ids

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clew.catalog.commands import SourceSpec
 from clew.data import _file_listing, _stat_cache
-from clew.data._file_bytes import local_path, read_bytes, verify
+from clew.data._file_bytes import local_path, read_bytes, sound, verify
 from clew.data._file_listing import UNKNOWN_SIZE, Entry, content_id
 from clew.data._folder import Found, check_unchanged, read_file, walk
 from clew.data._packs import PACKED, Packer, digest_of
@@ -28,7 +28,6 @@ __all__ = [
     "read_bytes",
     "safe_target",
     "store",
-    "unchanged",
     "verify",
 ]
 
@@ -45,23 +44,12 @@ class StoredFiles:
     source: SourceSpec
 
 
-def unchanged(workspace: Workspace, folder: Path) -> str | None:
-    """The content id that the folder had when it was last stored from here, if its stats say that it still has it.
-
-    None if anything differs or could have changed unseen. Believe it only if it is that of the dataset's newest
-    version: what was stored may since have been erased, and its bytes collected. Raises DataError as `store`.
-    """
-    remembered = _stat_cache.recall(workspace, folder)
-    if remembered is None or not remembered.is_as(walk(folder)):
-        return None
-    return remembered.content_id
-
-
-def store(workspace: Workspace, folder: Path, previous_listing: str | None) -> StoredFiles:
+def store(workspace: Workspace, folder: Path, previous_listing: str | None, *, repair: bool = False) -> StoredFiles:
     """Store a folder's files and their listing; bytes that the previous listing has are not stored again.
 
     Only files whose stats changed since the folder was last stored are read. All is durable on return, and of no
-    effect until a catalog names the listing.
+    effect until a catalog names the listing. With `repair` no stored bytes are counted on that aren't read and found
+    whole now.
 
     Raises:
         DataError: the folder holds what can't be kept (nothing was stored then), or a file vanished or changed
@@ -71,11 +59,11 @@ def store(workspace: Workspace, folder: Path, previous_listing: str | None) -> S
     objects, root = workspace.objects, os.path.realpath(folder)
     began = time.time_ns()  # before the first stat
     found = walk(folder)
-    remembered = _stat_cache.recall(workspace, folder)
+    remembered = _stat_cache.recall(workspace.folder / "cache", folder)
     trusted = {} if remembered is None else remembered.trusted()
     previous = _previous(objects, previous_listing)
     with Packer(objects) as packer:
-        bytes_of = _Bytes(packer, root, {} if previous is None else _places(objects, previous.entries.values()))
+        bytes_of = _Bytes(packer, root, {} if previous is None else _places(objects, previous.entries.values(), repair))
         read_now = [at for at, file in enumerate(found) if bytes_of.take(file, trusted.get(file))]
         entries, new = bytes_of.entries()
     identity = content_id({path: entry.sha256 for path, entry in entries.items()})
@@ -152,9 +140,9 @@ def _previous(objects: ObjectStore, listing: str | None) -> _file_listing.Listin
         return None
 
 
-def _places(objects: ObjectStore, entries: Iterable[Entry]) -> dict[str, Entry]:
+def _places(objects: ObjectStore, entries: Iterable[Entry], repair: bool) -> dict[str, Entry]:
     """Where the bytes of files lie, by their digest; what the store has lost is left out, and so stored again."""
-    entries = list(entries)
+    entries = sound(objects, entries) if repair else list(entries)
     there = objects.exists_many({entry.place for entry in entries if entry.place})
     return {entry.sha256: entry for entry in entries if entry.place in there}
 

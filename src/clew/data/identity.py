@@ -49,6 +49,26 @@ def table_id(table: pa.Table | pl.DataFrame) -> TableIdentity:
     return builder.finish()
 
 
+def id_of_columns(schema: pl.Schema, columns: Iterable[pl.Series]) -> TableIdentity:
+    """The logical identity of a table whose columns come whole, one after the other, in the schema's order.
+
+    Raises DataError when a column has another type, or another length than those before it.
+    """
+    names, types = _signature(schema)
+    digests: list[bytes] = []
+    rows = 0
+    for name, kind, series in zip(names, types, columns, strict=True):
+        if digests and len(series) != rows:
+            raise DataError(f"column {name!r} has {len(series)} rows, and those before it {rows}")
+        if (found := logical_of_dtype(series.dtype, name)).name != kind.name:
+            raise DataError(f"column {name!r} is {found.name}, and {kind.name} in the schema")
+        blocks = _ColumnBlocks(kind)
+        blocks.add_series(series)
+        digests.append(blocks.digest())
+        rows = len(series)
+    return _identity(names, types, digests, rows)
+
+
 class IdentityBuilder:
     """The identity of a table that comes in batches, of whatever sizes: the id is that of the whole.
 
@@ -85,25 +105,7 @@ class IdentityBuilder:
     def finish(self) -> TableIdentity:
         """The identity of all rows given; the builder takes no more."""
         self._finished = True
-        names = self._names
-        digests = [blocks.digest() for blocks in self._columns]
-        whole = _hash(
-            b"clew.table.c1",
-            self._rows.to_bytes(8, "little"),
-            *(
-                part
-                for row in zip(names, self._types, digests, strict=True)
-                for part in (row[0].encode(), row[1].name.encode(), row[2])
-            ),
-        )
-        return TableIdentity(
-            id=f"{SCHEME}:{whole.hex()}",
-            columns=tuple(
-                ColumnIdentity(name, kind.name, f"{SCHEME}:{digest.hex()}")
-                for name, kind, digest in zip(names, self._types, digests, strict=True)
-            ),
-            rows=self._rows,
-        )
+        return _identity(self._names, self._types, [blocks.digest() for blocks in self._columns], self._rows)
 
     def _check(self, schema: pa.Schema | pl.Schema) -> None:
         if isinstance(schema, pl.Schema) and schema == self._passed:
@@ -214,6 +216,20 @@ def _signature(schema: pa.Schema | pl.Schema) -> tuple[list[str], list[LogicalTy
     if twice:
         raise DataError(f"the columns {twice} occur more than once", mend="rename them")
     return names, types
+
+
+def _identity(names: Sequence[str], types: Sequence[LogicalType], digests: Sequence[bytes], rows: int) -> TableIdentity:
+    columns = list(zip(names, types, digests, strict=True))
+    whole = _hash(
+        b"clew.table.c1",
+        rows.to_bytes(8, "little"),
+        *(part for name, kind, digest in columns for part in (name.encode(), kind.name.encode(), digest)),
+    )
+    return TableIdentity(
+        id=f"{SCHEME}:{whole.hex()}",
+        columns=tuple(ColumnIdentity(name, kind.name, f"{SCHEME}:{digest.hex()}") for name, kind, digest in columns),
+        rows=rows,
+    )
 
 
 def _hash(*parts: bytes) -> bytes:

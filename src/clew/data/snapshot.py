@@ -276,6 +276,20 @@ def by_id(workspace: Workspace, snapshot_id: str) -> Snapshot:
     return from_row(workspace, row)
 
 
+def by_content(workspace: Workspace, content_id: str) -> Snapshot | None:
+    """Some live snapshot of this content, or None."""
+    query = VERSIONS.query.where(_c.content_id == content_id, _c.state == "live", _s.state == "live").limit(1)
+    row = workspace.catalog.first(query)
+    return None if row is None else from_row(workspace, row)
+
+
+def between(workspace: Workspace, dataset: str, one: int, other: int) -> list[Snapshot]:
+    """The live snapshots of a dataset that lie between two versions, the oldest first."""
+    inside = (_s.version > min(one, other)) & (_s.version < max(one, other)) & (_s.state == "live")
+    query = VERSIONS.query.where(_d.name == dataset, inside).order_by(_s.version)
+    return [from_row(workspace, row) for row in workspace.catalog.rows(query)]
+
+
 def all_of(workspace: Workspace, dataset: str | None = None) -> list[Snapshot]:
     """All snapshots, of one dataset or of all, the newest first."""
     query = VERSIONS.query.order_by(_d.name, _s.version.desc())

@@ -182,6 +182,30 @@ class ReplaceGroups(Command, frozen=True, kw_only=True):
         return True
 
 
+class RelocateContent(Command, frozen=True, kw_only=True):
+    """Let a content whose bytes were lost lie where they were stored anew; what isn't given stays as it is."""
+
+    content_pk: Id
+    manifest: Digest | None = None
+    listing: Digest | None = None
+    profile: Digest | None = None
+    groups: list[GroupSpec] = []
+
+    def apply(self, tx: Transaction) -> bool:
+        """Give whether it was done: not when the content has been erased, or has expired, meanwhile."""
+        found = tx.lock(data.contents, id=self.content_pk)
+        if found is None or found.state != "live":
+            return False
+        given: Row = {name: getattr(self, name) for name in ("manifest", "listing", "profile")}
+        given = {name: digest for name, digest in given.items() if digest is not None}
+        if given:
+            tx.update(data.contents, data.contents.c.id == self.content_pk, **given)
+        if self.groups:
+            _forget_groups(tx, self.content_pk)
+            _lay_groups(tx, self.content_pk, self.groups)
+        return True
+
+
 class ForgetFragments(Command, frozen=True, kw_only=True):
     """Strike fragments that no rope has run through since a moment; their bytes may go afterwards."""
 
