@@ -301,6 +301,17 @@ def explain(run: str, step: str, as_json: Json = False) -> None:
     emit(found, as_json, lambda: "\n".join(_explained(found)))
 
 
+@runs.command()
+def log(run: str, step: str, as_json: Json = False) -> None:
+    """What a step printed, and the tracebacks of attempts that were tried again."""
+    from clew.pipelines.history import log as log_of
+    from clew.workspace import open_folder
+
+    with open_folder() as workspace:
+        found = log_of(workspace, run, step)
+    emit({"step": step, "log": found}, as_json, lambda: found.removesuffix("\n") or f"{step} printed nothing")
+
+
 def _explained(found: dict[str, Any]) -> list[str]:
     """What became of a step, and all that its key is made of."""
     lines = [f"{found['step']}: {found['status']}, {found['why']}"]

@@ -4,8 +4,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from clew.catalog.commands import ArtifactSpec
 from clew.catalog.tables import builds, data, governance, models
-from clew.errors import NotFoundError, UsageError
+from clew.errors import IntegrityError, NotFoundError, UsageError
+from clew.pipelines.values import Stored
 from clew.workspace import Workspace
 
 _r = builds.runs.c
@@ -124,21 +126,68 @@ def show(workspace: Workspace, run: str) -> dict[str, Any]:
 
 
 def explain(workspace: Workspace, run: str, step: str) -> dict[str, Any]:
-    """Why a step ran or didn't, with the parts of its key."""
-    row = find_run(workspace, run)
-    s = builds.steps.c
-    found = workspace.catalog.first(sa.select(builds.steps).where(s.run_id == row.id, s.name == step))
-    if found is None:
-        names = [one.name for one in workspace.catalog.rows(sa.select(s.name).where(s.run_id == row.id))]
-        raise NotFoundError(f"that run has no step {step!r}; it has: {', '.join(names) or 'none'}")
+    """Why a step ran or didn't, with the parts of its key. Raises NotFoundError."""
+    found = _step(workspace, run, step)
     return {
-        "run": str(row.id),
+        "run": str(found.run_id),
         "step": step,
         "status": found.state,
         "why": found.why,
         "key": found.cache_key,
         "parts": found.key_parts,
     }
+
+
+def log(workspace: Workspace, run: str, step: str) -> str:
+    """What a step printed, and the tracebacks of attempts that were tried again. Raises NotFoundError.
+
+    Empty for a step that printed nothing, or was taken from the cache: then it is in the run that made it.
+    """
+    found = _step(workspace, run, step)
+    return "" if found.log is None else workspace.objects.get(found.log).decode(errors="backslashreplace")
+
+
+def output(workspace: Workspace, run: str, step: str, name: str = "result", *, hint: Any = None) -> Any:
+    """What a step gave, or was taken from the cache for it.
+
+    Args:
+        workspace: where the run is.
+        run: its id, six characters of it, or "latest".
+        step: the step's name, as the run shows it.
+        name: of several outputs "0", "1", …
+        hint: the type to give it as, such as pl.LazyFrame or a dataclass; a step's own hint would be that.
+
+    Raises:
+        NotFoundError: no such run, step or output; or a step that gave nothing, since it failed or was skipped.
+        IntegrityError: what it gave was erased, or is damaged.
+    """
+    found = _step(workspace, run, step)
+    x, a = builds.step_artifacts.c, builds.artifacts.c
+    rows = workspace.catalog.rows(
+        sa.select(x.name.label("output"), a.kind, a.content_id, a.digest, a.bytes, a.rows, a.body, a.state)
+        .join(builds.artifacts, a.id == x.artifact_id)
+        .where(x.step_id == found.id, x.direction == "out")
+        .order_by(x.name)
+    )
+    given = {row.output: row for row in rows}
+    if name not in given:
+        known = ", ".join(given) or f"nothing: it is {found.state}"
+        raise NotFoundError(f"step {step} gave no {name!r}; it gave {known}", mend=f"clew runs show {found.run_id}")
+    row = given[name]
+    if row.state != "live":
+        raise IntegrityError(f"what {step} gave is {row.state}", mend="run the pipeline again")
+    kept = {field: getattr(row, field) for field in ("kind", "content_id", "digest", "bytes", "rows", "body")}
+    return Stored(ArtifactSpec(**kept)).load(workspace.objects, hint)
+
+
+def _step(workspace: Workspace, run: str, step: str) -> sa.Row[Any]:
+    row = find_run(workspace, run)
+    s = builds.steps.c
+    found = workspace.catalog.first(sa.select(builds.steps).where(s.run_id == row.id, s.name == step))
+    if found is None:
+        names = [one.name for one in workspace.catalog.rows(sa.select(s.name).where(s.run_id == row.id))]
+        raise NotFoundError(f"that run has no step {step!r}; it has: {', '.join(names) or 'none'}")
+    return found
 
 
 def compare(workspace: Workspace, first: str, second: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from clew.catalog.tables import builds
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, OutsideError, StepError
-from clew.pipelines import handing, keys, project, state, work
+from clew.pipelines import handing, keys, project, state, tracebacks, work
 from clew.pipelines._step import Step
 from clew.pipelines.cache import Cache
 from clew.pipelines.executors.base import Work
@@ -379,7 +379,7 @@ class Scheduler:
             status, why = node.step.function(self.context, **arguments)
         except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
             own = error if isinstance(error, ClewError) else None
-            text = str(error) if own else work.users_traceback(error)
+            text = str(error) if own else tracebacks.of_step(error)
             failure = Failure(type(error).__name__, text, own=own, error=error)
             self._fail(node, failure=failure, error=error, started=started, inputs=inputs)
             return
