@@ -20,7 +20,7 @@ from clew.catalog import now
 from clew.catalog.commands import EndRun, StartRun
 from clew.catalog.tables import builds
 from clew.errors import ClewError, StepError, UsageError
-from clew.pipelines import alive, environment, execute, project, sources
+from clew.pipelines import alive, environment, execute, inputs, project, sources
 from clew.pipelines._pipeline import Pipeline
 from clew.pipelines.engine import Engine, Mode
 from clew.pipelines.graph import Graph
@@ -234,7 +234,7 @@ class _Plan:
         """What two sweeps have in common whose trials belong together: pipeline, code, data, space, metric."""
         pipeline = self.prepared.pipeline
         parameters = pipeline.bind(self.fixed)
-        snapshots = execute.snapshots_of(self.prepared.workspace, parameters)
+        snapshots = inputs.snapshots_of(self.prepared.workspace, parameters)
         said = {
             "pipeline": pipeline.name,
             "code": self.prepared.code.content_id,
@@ -288,7 +288,7 @@ class _Plan:
         """Begin a trial's run; `held` keeps it alive."""
         workspace = self.prepared.workspace
         parameters, graph = self.wired(varied)
-        snapshots = execute.resolve(workspace, parameters, graph)
+        snapshots = inputs.resolve(workspace, parameters, graph)
         hold = held.enter_context(alive.starting(workspace))
         begun = execute.begin(
             self.prepared, parameters, graph, snapshots, self.when, engine.under_way, lambda *_: None, parent
