@@ -10,7 +10,7 @@ from scripts.bench_parts.data_peers.environments import installed
 
 PEERS: Final[dict[str, tuple[str, ...]]] = {
     "dvc": ("dvc==3.67.1",),
-    "joblib": ("joblib==1.6.0", "polars==2.1.0"),
+    "joblib": ("joblib==1.6.0", "numpy<3", "polars==2.1.0"),
     "kedro": ("kedro==1.7.0",),
     "metaflow": ("metaflow==2.19.39",),
     "redun": ("redun==0.44.1",),
