@@ -27,7 +27,9 @@ def measure(folder: Path, rounds: int) -> list[Row]:
     where = {how: _run(f"where-{how}", place, rows)["found"] for how, place in places.items()}
     parts = _run("parts", places["inline"], rows)
     sums = [plain["found"]["sum"], pickled["found"]["sum"], *(one["found"] for one in first.values())]
-    if any(not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-3) for one in sums for a, b in zip(one, sums[0], strict=True)):
+    if any(
+        not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-3) for one in sums for a, b in zip(one, sums[0], strict=True)
+    ):
         raise RuntimeError("the ways gave different sums")
     progress(f"{PART}: joblib")
     theirs = program("joblib", "table", str(fresh(folder / "joblib")), str(rows))

@@ -96,6 +96,11 @@ def sweep(
     minimize: Annotated[str | None, typer.Option(help="The metric of which less is better.")] = None,
     maximize: Annotated[str | None, typer.Option(help="The metric of which more is better.")] = None,
     sampler: Annotated[str, typer.Option(help="tpe learns from the trials; random; grid tries all.")] = "tpe",
+    prune: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="End trials early by what the calls of this step give: folds, rounds."),
+    ] = None,
+    pruner: Annotated[str, typer.Option(help="median, or halving.")] = "median",
     seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
     executor: Annotated[str, typer.Option(envvar="CLEW_EXECUTOR", help="auto, inline, processes or ray.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many trials side by side.")] = None,
@@ -108,19 +113,22 @@ def sweep(
     """
     from clew import pipelines
     from clew.errors import RefusedError, UsageError
-    from clew.pipelines.sweep import Trial
     from clew.pipelines.sweep import sweep as run_sweep
+    from clew.pipelines.trials import Trial
 
     if (minimize is None) == (maximize is None):
         raise UsageError("what is the best?", mend="--minimize mae, or --maximize r2")
     if sampler not in ("tpe", "random", "grid"):
         raise UsageError(f"there is no sampler {sampler!r}", mend="tpe, random or grid")
+    if pruner not in ("median", "halving"):
+        raise UsageError(f"there is no pruner {pruner!r}", mend="median or halving")
     metric = minimize or maximize or ""
     with session() as workspace:
 
         def told(so_far: "SweepResult", trial: Trial) -> None:
             best = so_far.best
-            said = "failed" if trial.value is None else f"{metric} = {number(trial.value)}"
+            ended = "ended early" if trial.pruned else "failed"
+            said = ended if trial.value is None else f"{metric} = {number(trial.value)}"
             record = "  (best so far)" if best is trial else ""
             if not as_json:
                 say(f"  {len(so_far.trials)}/{trials}  {said}  {_assigned(trial.parameters)}{record}")
@@ -136,6 +144,8 @@ def sweep(
                 direction="minimize" if minimize else "maximize",
                 trials=trials,
                 sampler=sampler,  # type: ignore[arg-type]
+                prune=prune,
+                pruner=pruner,  # type: ignore[arg-type]
                 seed=seed,
                 executor=pipelines.mode(executor),
                 workers=workers,
@@ -169,7 +179,9 @@ def _assigned(parameters: dict[str, Any]) -> str:
 def _sweep_words(result: "SweepResult") -> str:
     ranked = result.ranked()
     rows = [{result.metric: number(one.value or 0.0), **one.parameters, "run": one.run} for one in ranked[:10]]
-    lines = [f"sweep {result.run}: {len(result.trials)} trials, {len(ranked)} of them with a value; the best:"]
+    early = sum(trial.pruned for trial in result.trials)
+    told = f", {early} ended early" if early else ""
+    lines = [f"sweep {result.run}: {len(result.trials)} trials, {len(ranked)} of them with a value{told}; the best:"]
     lines.append(table(rows, list(rows[0]), empty=""))
     if result.importance:
         told = ", ".join(f"{name} {share:.0%}" for name, share in result.importance.items())

@@ -25,7 +25,7 @@ from clew.pipelines.engine import Engine, Mode, UnderWay
 from clew.pipelines.executors.base import Executor
 from clew.pipelines.graph import DatasetInput, Graph
 from clew.pipelines.plan import plan_of
-from clew.pipelines.results import Observer, RunResult
+from clew.pipelines.results import Observer, PrunedError, RunResult
 from clew.pipelines.scheduler import RunContext, Scheduler
 from clew.pipelines.secrets import Secret
 from clew.pipelines.values import Stored
@@ -219,12 +219,12 @@ def finish(scheduler: Scheduler) -> None:
         scheduler.result.status = "done"
         _end(scheduler, "done", None)
         return
-    scheduler.result.status = "failed"
     error = scheduler.error
+    scheduler.result.status = "cancelled" if isinstance(error, PrunedError) else "failed"
     # When the disk is full, this can't be kept either: the run's lock is gone then, and the next start marks it.
     with contextlib.suppress(OutsideError):
         scheduler.skip_rest()
-        _end(scheduler, "failed", error.message if isinstance(error, ClewError) else str(error))
+        _end(scheduler, scheduler.result.status, error.message if isinstance(error, ClewError) else str(error))
 
 
 def _end(scheduler: Scheduler, state: Any, error: str | None) -> None:

@@ -33,7 +33,7 @@ from clew.pipelines.graph import Choice, Graph, Handle, Node
 from clew.pipelines.handing import Arguments
 from clew.pipelines.journal import Journal
 from clew.pipelines.reach import Reach, Reached
-from clew.pipelines.results import Observer, RunResult, StepResult
+from clew.pipelines.results import Observer, PrunedError, RunResult, StepResult
 from clew.pipelines.values import Stored
 from clew.pipelines.work import Done, Failure
 from clew.workspace import Workspace
@@ -196,6 +196,14 @@ class Scheduler:
             elif node.name == metric and isinstance(value, int | float):
                 return float(value)
         return self.result.metrics.get(metric)
+
+    def number_from(self, name: str) -> float | None:
+        """The number that the step of this name in this run gave, once it has; None where it gave none."""
+        for (node, output), stored in self._given.items():
+            if isinstance(node, Node) and node.name == name and isinstance(stored, Stored):
+                value = stored.load(self.context.workspace.objects, node.hint_of(output))
+                return float(value) if isinstance(value, int | float) else None
+        return None
 
     def due(self) -> float:
         """In how many seconds something is to be done that nobody else announces."""
@@ -643,7 +651,7 @@ class Scheduler:
         self.journal.write()
 
     def _skip(self, node: Node) -> None:
-        why = "a step before it failed"
+        why = "the trial was ended early" if isinstance(self.error, PrunedError) else "a step before it failed"
         self.journal.add(
             FinishStep(
                 run_id=self.context.run_id,

@@ -196,6 +196,11 @@ def _put_written(
         path.unlink(missing_ok=True)
 
 
+def plain(body: bytes) -> Any:
+    """A plain value that the catalog keeps, as it is without a hint."""
+    return _PLAIN.decode_bytes(body, None)
+
+
 def from_snapshot(snapshot: Snapshot, hint: Any) -> Any:
     """A snapshot as the hint asks for it: itself, lazily, or read."""
     if hint is Snapshot:
