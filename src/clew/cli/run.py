@@ -284,6 +284,11 @@ def _show(found: dict) -> str:  # type: ignore[type-arg]
     lines += [f"  read {one['snapshot']} ({one['id'][:13]}…) as {one['role']}" for one in found["inputs"]]
     lines += [f"  {name} = {value}" for name, value in found["parameters"].items()]
     lines += [f"  {_MARKS.get(one['status'], one['status'])}{one['name']}  ({one['why']})" for one in found["steps"]]
+    lines += [
+        f"  trial {one['run']}  {one['state']}  {'' if one['value'] is None else number(one['value'])}  "
+        f"{_assigned(one['parameters'])}"
+        for one in found["trials"]
+    ]
     lines += [f"  {name} = {number(value)}" for name, value in found["metrics"].items()]
     lines += [f"  registered {one}" for one in found["models"]]
     if found["error"]:

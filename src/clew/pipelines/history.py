@@ -54,7 +54,9 @@ def find_run(workspace: Workspace, run: str) -> sa.Row[Any]:
     """A run by its id, by at least six characters of it, or "latest". Raises NotFoundError."""
     query = sa.select(builds.runs).order_by(_r.id.desc())
     if run == "latest":
-        row = workspace.catalog.first(query.limit(1))
+        row = workspace.catalog.first(
+            query.where(_r.parent_run_id.is_(None)).limit(1)
+        )  # a sweep, not one of its trials
         if row is None:
             raise NotFoundError("nothing has run yet", mend="clew run FILE.py")
         return row
@@ -122,7 +124,31 @@ def show(workspace: Workspace, run: str) -> dict[str, Any]:
         "steps": [{"name": one.name, "status": one.state, "why": one.why, "error": one.error} for one in steps],
         "metrics": {one.name: one.value if one.value is None else float(one.value) for one in metrics},
         "models": _models(workspace, [run_id]).get(run_id, []),
+        "trials": _trials(workspace, row),
     }
+
+
+def _trials(workspace: Workspace, sweep: sa.Row[Any]) -> list[dict[str, Any]]:
+    """The trials of a sweep, in the order in which they began; of other runs none."""
+    if not isinstance(sweep.plan, dict) or "sweep" not in sweep.plan:
+        return []
+    x = builds.run_metrics.c
+    rows = workspace.catalog.rows(
+        sa.select(_r.id, _r.state, _r.error, _r.parameters, x.value)
+        .outerjoin(builds.run_metrics, (x.run_id == _r.id) & (x.name == sweep.plan["metric"]))
+        .where(_r.parent_run_id == sweep.id)
+        .order_by(_r.id)
+    )
+    return [
+        {
+            "run": str(row.id),
+            "state": row.state,
+            "value": row.value,
+            "parameters": {name: row.parameters.get(name) for name in sweep.plan["varied"]},
+            "error": row.error,
+        }
+        for row in rows
+    ]
 
 
 def explain(workspace: Workspace, run: str, step: str) -> dict[str, Any]:
