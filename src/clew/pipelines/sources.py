@@ -24,6 +24,7 @@ _began = time.time()
 
 kept: dict[str, bytes] = {}
 """The bytes of every module that was loaded here, by its file."""
+_names: set[str] = set()  # of these modules; what stands in `sys.modules` by then may be an object in their place
 fresh: dict[str, dict[str, str]] = {}
 """What each of these modules held when its import was done, by its name."""
 
@@ -59,6 +60,9 @@ def forget(root: Path) -> None:
         if place in kept or Path(place).is_relative_to(root) or name.partition(".")[0] in own:
             del sys.modules[name]
             fresh.pop(name, None)
+    for name in _names:
+        sys.modules.pop(name, None)
+    _names.clear()
     kept.clear()
     importlib.invalidate_caches()
 
@@ -133,6 +137,7 @@ class _Loader(SourceFileLoader):
         real = os.path.realpath(path)
         content = self._frozen.get(real)
         kept[real] = self.get_data(path) if content is None else content
+        _names.add(fullname)
         _check_text(kept[real], path)
         return self.source_to_code(kept[real], path)
 
