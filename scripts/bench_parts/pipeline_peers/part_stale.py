@@ -54,7 +54,7 @@ _SCRIPT: Final = "import json, steps\nopen('value.json', 'w').write(json.dumps(s
 _NOTES: Final = {
     "kedro": "has no cache: it runs everything, always",
     "metaflow": "resume, which takes results by name",
-    "dvc": "helper.py isn't among the stage's deps, which are written by hand",
+    "dvc": "its deps are script.py and steps.py: what is imported counts when it is written down by hand",
 }
 Ask = Callable[[Path], int]
 """Runs what is in the folder; gives the result."""

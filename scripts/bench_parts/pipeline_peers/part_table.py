@@ -12,7 +12,7 @@ from scripts.bench_parts.data_peers.rows import Row, progress
 from .peers import PROGRAMS, program
 
 PART: Final = "a gigabyte"
-_ROWS: Final = 9_000_000
+_ROWS: Final = 11_000_000
 _FEW: Final = 200_000
 _WORDS: Final = {"inline": "in one process", "processes": "in a pool"}
 

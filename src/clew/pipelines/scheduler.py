@@ -131,6 +131,7 @@ class Scheduler:
         self._unfinished = 0
         self._told: list[tuple[int, ...]] = []  # where each of the result's steps stands in that order
         self._places: dict[int, work.Place | None] = {}
+        self._may_read: dict[int, tuple[Path, ...]] = {}
         self._before: dict[str, tuple[str, float | None]] | None = None
         self._counter = 0
         self._same: dict[int, Reached] = {}
@@ -234,8 +235,6 @@ class Scheduler:
         prepared.started = now()
         prepared.attempts = max(1, prepared.attempts)
         self._running[prepared.node] = prepared
-        if not prepared.why:
-            prepared.why = self._why(prepared)
         if prepared.attempts == 1:
             self._observer(prepared.node.name, "running", prepared.why)
 
@@ -287,6 +286,7 @@ class Scheduler:
                         f"{one.node.name}: what was cached can't be used ({damage}); it runs again"
                     )
         self._cache.notes.clear()
+        self._say_why([one for one in calls if one.key not in found or not one.cacheable])
         for one in calls:
             outputs = found.get(one.key) if one.cacheable else None
             if outputs is None:
@@ -429,9 +429,12 @@ class Scheduler:
 
     def _allowed(self, node: Node) -> tuple[Path, ...]:
         """What any step may read: what is named by content; and what it declares."""
-        root, folder = self.context.code.root, self.context.workspace.folder.resolve()
-        own = (folder / name for name in ("objects", "cache", "tmp"))
-        return (*own, *((root / name).resolve() for name in node.step.files))
+        found = self._may_read.get(id(node.step))
+        if found is None:
+            root, folder = self.context.code.root, self.context.workspace.folder.resolve()
+            own = (folder / name for name in ("objects", "cache", "tmp"))
+            found = self._may_read[id(node.step)] = (*own, *((root / name).resolve() for name in node.step.files))
+        return found
 
     def place_of(self, step: Step[..., Any]) -> work.Place | None:
         """Where another process finds the step; None when it can't."""
@@ -494,16 +497,21 @@ class Scheduler:
         for scheduler, node in waiting:
             scheduler._push(node)  # noqa: SLF001 - its own kind
 
-    def _why(self, prepared: Prepared) -> str:
-        """Why a step isn't cached, in words: what changed since it last ran."""
-        if not prepared.node.step.cache:
-            return "it is declared cache=False"
-        step_id, _ = self._newest_before().get(prepared.node.name, ("", None))
-        if not step_id:
-            return "it has not run before"
-        before = self.context.workspace.catalog.get(builds.steps, step_id).key_parts
-        changed = keys.difference(before, prepared.parts)
-        return "; ".join(changed) if changed else "it was not cached before"
+    def _say_why(self, calls: Sequence[Prepared]) -> None:
+        """Say why these aren't cached, in words: what changed since each last ran."""
+        newest = self._newest_before() if any(one.node.step.cache for one in calls) else {}
+        ids = {one.node: newest[one.node.name][0] for one in calls if one.node.name in newest}
+        s = builds.steps.c
+        query = sa.select(s.id, s.key_parts).where(s.id.in_(ids.values()))
+        before = {str(row.id): row.key_parts for row in self.context.workspace.catalog.rows(query)} if ids else {}
+        for one in calls:
+            if not one.node.step.cache:
+                one.why = "it is declared cache=False"
+            elif one.node not in ids:
+                one.why = "it has not run before"
+            else:
+                changed = keys.difference(before[ids[one.node]], one.parts)
+                one.why = "; ".join(changed) if changed else "it was not cached before"
 
     def _newest_before(self) -> dict[str, tuple[str, float | None]]:
         """The newest step of each name in earlier runs of this pipeline: its id, and its longest time in seconds."""
