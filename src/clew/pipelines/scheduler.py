@@ -25,7 +25,7 @@ from clew.catalog.tables import builds
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, OutsideError, StepError
-from clew.pipelines import handing, keys, project, state, tracebacks, work
+from clew.pipelines import fitting, handing, keys, project, state, tracebacks, work
 from clew.pipelines._step import Step
 from clew.pipelines.cache import Cache
 from clew.pipelines.executors.base import Work
@@ -365,6 +365,7 @@ class Scheduler:
         self._calls[node] = []
         self._open[node] = len(elements)
         for number, element in enumerate(elements, start=1):
+            fitting.check(node.step, element, node.where)
             name = node.name if number == 1 else f"{node.name}-{number}"
             call = Node(node.step, name, {**node.arguments, **element}, node.outputs, node.where)
             self._calls[node].append(call)
