@@ -21,12 +21,13 @@ from clew.data import Snapshot
 from clew.errors import ClewError, OutsideError, UsageError
 from clew.pipelines import alive, environment, inputs, project, sources, values, watch
 from clew.pipelines._pipeline import Pipeline
+from clew.pipelines.context import RunContext
 from clew.pipelines.engine import Engine, Mode, UnderWay
 from clew.pipelines.executors.base import Executor
 from clew.pipelines.graph import DatasetInput, Graph
 from clew.pipelines.plan import plan_of
 from clew.pipelines.results import Observer, PrunedError, RunResult
-from clew.pipelines.scheduler import RunContext, Scheduler
+from clew.pipelines.scheduler import Scheduler
 from clew.pipelines.secrets import Secret
 from clew.pipelines.values import Stored
 from clew.workspace import Workspace
