@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import time
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,27 @@ class Demo:
         say(f"run again: {steps(again)}")
         changed = self.clew("run", PIPELINE, "--set", "trees=100", "--set", "register=false")
         say(f"with trees=100: {steps(changed)}")
+        explained = self.clew("runs", "explain", changed["run"], "train")
+        say(f"train {explained['status']}: {explained['why']}")
+        self.sweep()
         self.summary["second_run"] = {one["name"]: one["status"] for one in again["steps"]}
         self.summary["changed_parameter"] = {one["name"]: one["status"] for one in changed["steps"]}
+
+    def sweep(self) -> None:
+        """Several trials of the same pipeline, which share the steps before the one that is varied."""
+        varied = ["--set", "trees=50..150", "--set", "learning_rate=log:0.03..0.3", "--set", "register=false"]
+        swept = self.clew("sweep", PIPELINE, *varied, "--trials", "6", "--minimize", "mae")
+        trials = [self.clew.quietly("runs", "show", one["run"]) for one in swept["trials"]]
+        shared = Counter(step["name"] for one in trials for step in one["steps"] if step["status"] == "cached")
+        told = ", ".join(f"{name} {count} ×" for name, count in shared.items())
+        say(f"{len(trials)} trials side by side; taken from the cache: {told}")
+        for one in sorted(swept["trials"], key=lambda one: one["value"])[:3]:
+            say(f"    MAE {one['value']:,.0f} with {_parameters(one['parameters'])}")
+        say(
+            "what made the difference: "
+            + ", ".join(f"{name} {share:.0%}" for name, share in swept["importance"].items())
+        )
+        self.summary["sweep"] = {"trials": swept["trials"], "shared": dict(shared), "importance": swept["importance"]}
 
     def register(self, occurred_at: str, *settings: str) -> str:
         """Run the pipeline, and say what it registered."""
@@ -232,6 +252,12 @@ class Demo:
         self.timed("why", self.thread, replay)
         self.timed("way back", self.way_back)
         self.summary["requests"], self.summary["outcomes"] = replay.requests, replay.outcomes
+
+
+def _parameters(values: dict[str, Any]) -> str:
+    """Parameters as one would say them."""
+    return ", ".join(f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}"
+                     for name, value in values.items())  # fmt: skip
 
 
 def ended(clock: dict[str, Any]) -> bool:

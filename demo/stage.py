@@ -36,6 +36,13 @@ class Clew:
             raise SystemExit(f"clew {' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done.stderr if refused else json.loads(done.stdout)
 
+    def quietly(self, *words: str) -> Any:
+        """As when called, and not shown."""
+        done = self._run([*words, "--json"])
+        if done.returncode:
+            raise SystemExit(f"clew {' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
+        return json.loads(done.stdout)
+
     def words(self, *words: str) -> str:
         """Run a command and give what a person would read."""
         show(f"$ clew {' '.join(words)}")

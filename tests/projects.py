@@ -17,16 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import sqlalchemy as sa
 
 import clew
 from clew import pipelines
-from clew.catalog.commands import ArtifactSpec
-from clew.catalog.tables import builds
-from clew.pipelines import RunResult, sources, watch
+from clew.pipelines import RunResult, history, sources, watch
 from clew.pipelines.engine import Mode
 from clew.pipelines.results import Observer
-from clew.pipelines.values import Stored
 
 HEAD = """
 import clew
@@ -159,16 +155,7 @@ class Project:
     def value(self, result: RunResult | str, step: str, output: str = "result", hint: Any = None) -> Any:
         """What a step of a run gave."""
         run_id = result if isinstance(result, str) else result.run
-        s, x, a = builds.steps.c, builds.step_artifacts.c, builds.artifacts.c
-        row = self.workspace.catalog.first(
-            sa.select(a.kind, a.content_id, a.digest, a.bytes, a.rows, a.body)
-            .select_from(builds.steps)
-            .join(builds.step_artifacts, x.step_id == s.id)
-            .join(builds.artifacts, a.id == x.artifact_id)
-            .where(s.run_id == run_id, s.name == step, x.direction == "out", x.name == output)
-        )
-        assert row is not None
-        return Stored(ArtifactSpec(**row._mapping)).load(self.workspace.objects, hint)
+        return history.output(self.workspace, run_id, step, output, hint=hint)
 
     def start(self, *arguments: str, before: str = "") -> "Child":
         """The command line in a process of its own, begun."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from clew import data, models, pipelines, thread
 from clew.data import Contract, Snapshot
 from clew.models import Model, ModelVersion
-from clew.pipelines import RunResult
+from clew.pipelines import RunResult, history
 from clew.workspace import Workspace, find_root, init
 
 
@@ -58,6 +58,14 @@ class Session(Workspace):
         """Run the pipeline in a file, `FILE.py` or `FILE.py:NAME`. Raises StepError when a step raises."""
         pipeline, path = pipelines.load(os.fspath(file))
         return pipelines.run(self, pipeline, path, parameters)
+
+    def output(self, run: str | RunResult, step: str, name: str = "result", *, hint: Any = None) -> Any:
+        """What a step of a run gave: a table, an array, a plain value, a model.
+
+        `run` is what `run` gave back, an id, or "latest"; `name` is "0", "1", … of a step with several outputs; with
+        `hint` it comes as that type (pl.LazyFrame, a dataclass). Raises NotFoundError, IntegrityError.
+        """
+        return history.output(self, run.run if isinstance(run, RunResult) else run, step, name, hint=hint)
 
     def model(self, reference: str) -> Model:
         """A registered model, loaded and ready to predict. Raises NotFoundError."""

@@ -59,3 +59,41 @@ def test_a_sweep_shows_its_trials(project: Project) -> None:
     # Trials stand on their sweep's page, not among all runs.
     assert pages.get("/api/runs").json()["total"] == 1
     assert pages.get(f"/runs/{found.trials[0].run}").status_code == 200
+
+
+SAYS = """
+@clew.step
+def says(x: int) -> int:
+    print("at first <b>")
+    return x
+@clew.step
+def silent(x: int) -> int:
+    return x
+@clew.pipeline
+def main() -> None:
+    silent(says(1))
+"""
+
+
+def test_the_page_follows_a_run_and_shows_what_its_steps_print(project: Project) -> None:
+    project.write(SAYS)
+    pages = Pages(create_app(project.workspace))
+    seen: list[str] = []
+
+    def look(name: str, state: str, _why: str) -> None:
+        if (name, state) == ("silent", "running"):
+            run = pages.get("/api/runs").json()["runs"][0]["id"]
+            seen.append(pages.get(f"/runs/{run}").text)
+
+    done = project.run(observer=look)
+    [text] = seen
+    assert 'http-equiv="refresh"' in text
+    assert "1 of 2 steps done" in text
+    text = pages.get(f"/runs/{done.run}").text
+    assert "refresh" not in text
+    assert f"/runs/{done.run}/steps/says/log" in text
+    assert f"/runs/{done.run}/steps/silent/log" not in text
+    said = pages.get(f"/runs/{done.run}/steps/says/log").text
+    assert "at first &lt;b&gt;" in said
+    assert pages.get(f"/api/runs/{done.run}/steps/says/log").json()["text"] == "at first <b>\n"
+    assert pages.get(f"/runs/{done.run}/steps/nobody/log").status_code == 404

@@ -1,4 +1,4 @@
-"""What must run again after an edit runs again, and what needn't doesn't: two sets, the second written blind."""
+"""What must run again after an edit runs again, and what needn't doesn't: three sets, two of them written blind."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import pytest
 from tests.pipelines.mutations import FIRST, Case
 from tests.pipelines.mutations_second import SECOND
+from tests.pipelines.mutations_third import THIRD
 from tests.projects import Project, status, why
 
 NOT_CACHED = {"a decorator runs the docstring as SQL"}  # SQL may read any file, so it must be declared
@@ -38,6 +39,12 @@ def test_first_set(project: Project, name: str) -> None:
 @pytest.mark.parametrize("name", SECOND)
 def test_second_set(project: Project, name: str) -> None:
     check(project, name, SECOND[name])
+
+
+@pytest.mark.filterwarnings("ignore:registration of accessor")  # a new process would register it once
+@pytest.mark.parametrize("name", THIRD)
+def test_third_set(project: Project, name: str) -> None:
+    check(project, name, THIRD[name])
 
 
 ANYWHERE = """

@@ -7,6 +7,7 @@ from tests.projects import Project, status, why
 
 from clew import pipelines
 from clew.errors import StepError, UsageError
+from clew.pipelines.executors.processes import close_pools
 from clew.pipelines.plan import plan_of
 
 MAPPED = """
@@ -171,3 +172,53 @@ def test_a_handle_of_another_pipeline_is_refused(project: Project) -> None:
     pipelines.run(project.workspace, pipeline, path, executor="inline")
     with pytest.raises(UsageError, match=r"pipeline.py:\d+: what one gives belongs to another pipeline"):
         pipelines.run(project.workspace, pipeline, path, executor="inline")
+
+
+NESTED = """
+import numpy as np
+@clew.step
+def rows(n: int) -> list[list[float]]:
+    return [[1.0, 2.0], [3.0]]
+@clew.step
+def each_row(row: list[float]) -> list[float]:
+    return row
+@clew.step
+def one(x: float) -> float:
+    return x * 2
+@clew.step
+def flat(lists: list[list[float]]) -> list[float]:
+    return [x for row in lists for x in row]
+@clew.step
+def loose(n: int):
+    return ["text"]
+@clew.pipeline
+def main(n: int = 1) -> None:
+    lists = each_row.map(clew.each(rows(n)))
+    {wired}
+"""
+
+
+@pytest.mark.parametrize(
+    ("wired", "says"),
+    [
+        (
+            "one.map(clew.each(lists))",
+            r"each of what each_row gives is list\[float\], and 'x' of step one",
+        ),
+        ("one(rows(n))", r"rows-2 gives list\[list\[float\]\], and 'x' of step one .* takes float"),
+        ("one.map(clew.each(rows(n)))", r"each of what rows-2 gives is list\[float\]"),
+        ("one.map(clew.each(loose(n)))", "x='text' is str, and step one .* takes float"),
+    ],
+)
+def test_elements_that_do_not_fit(project: Project, wired: str, says: str) -> None:
+    project.write(NESTED.format(wired=wired))
+    with pytest.raises(UsageError, match=says):
+        project.run()
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_map_over_what_a_map_gave(project: Project, executor: Any) -> None:
+    project.write(NESTED.format(wired="one.map(clew.each(flat(lists)))"))
+    done = project.run(executor=executor)
+    assert [project.value(done, name) for name in ("one", "one-2", "one-3")] == [2.0, 4.0, 6.0]
+    close_pools()

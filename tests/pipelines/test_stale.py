@@ -698,3 +698,17 @@ def test_extension_modules_count(project: Project) -> None:
     project.run()
     (project.code / "fast.so").write_bytes(b"2")
     assert why(project.run(), "answer") == "fast.so changed"
+
+
+def test_what_only_the_makers_of_a_library_need_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        "Needed>=1",
+        'optional; extra == "fast"',
+        'tester; extra == "test"',
+        "writer; python_version > '3' and extra == 'docs-full'",
+        'both; extra == "all"',
+    ]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _name: lines)
+    environment._required.cache_clear()
+    assert environment._required("some-library") == ("needed", "optional", "both")
+    environment._required.cache_clear()

@@ -13,6 +13,7 @@ from clew import pipelines
 from clew.catalog.tables import builds
 from clew.errors import StepError, UsageError
 from clew.pipelines import history
+from clew.pipelines.executors.processes import close_pools
 from clew.pipelines.space import Choices, Range, parse
 from clew.pipelines.sweep import SweepResult, sweep
 
@@ -201,3 +202,58 @@ def test_a_sweep_on_the_command_line_killed_and_begun_again(project: Project) ->
     states = [row.state for row in project.workspace.catalog.rows(trials)]
     assert states.count("done") == 12
     assert set(states) <= {"done", "interrupted"}
+
+
+FOLDS = """
+@clew.step
+def fold(number: int, depth: int) -> float:
+    {fails}
+    return (depth - 6) ** 2 + number / 10
+@clew.step
+def loss(folds: list[float]) -> float:
+    return sum(folds) / len(folds)
+@clew.pipeline
+def main(depth: int = 4) -> None:
+    scores = []
+    for number in range(8):
+        scores.append(fold(number, depth))
+    loss(scores)
+"""
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving"])
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_trials_that_are_worse_on_the_way_are_ended_early(project: Project, pruner: Any, executor: Any) -> None:
+    project.write(FOLDS.format(fails=""))
+    options: dict[str, Any] = {"sampler": "random", "prune": "fold", "pruner": pruner, "executor": executor}
+    found = swept(project, 20, {"depth": "0..40"}, **options)
+    early = [trial for trial in found.trials if trial.pruned]
+    assert 3 <= len(early) <= 18
+    assert found.best is not None
+    # None that was ended was better than the best; and what was ended hadn't run to its end.
+    assert min(abs(trial.parameters["depth"] - 6) for trial in early) >= abs(found.best.parameters["depth"] - 6)
+    for trial in early:
+        run = history.show(project.workspace, trial.run)
+        assert run["status"] == "cancelled"
+        assert run["error"].startswith("ended early: fold")
+        assert run["steps"][-1] == {
+            "name": "loss", "status": "skipped", "why": "the trial was ended early", "error": None
+        }  # fmt: skip
+    if executor == "inline":
+        assert any(len([one for one in run["steps"] if one["status"] == "ran"]) < 8 for run in [
+            history.show(project.workspace, trial.run) for trial in early])  # fmt: skip
+    again = swept(project, 24, {"depth": "0..40"}, **options)
+    known = {one.run: (one.state, one.on_the_way) for one in again.trials}
+    assert {one.run: known[one.run] for one in found.trials} == {
+        one.run: (one.state, one.on_the_way) for one in found.trials
+    }
+    close_pools()
+
+
+def test_an_error_is_no_early_end(project: Project) -> None:
+    project.write(FOLDS.format(fails="if depth > 20 and number == 1: raise ValueError('too deep')"))
+    found = swept(project, 20, {"depth": "0..40"}, sampler="random", prune="fold")
+    assert {trial.state for trial in found.trials} == {"done", "failed", "cancelled"}
+    assert all(trial.parameters["depth"] <= 20 for trial in found.ranked())
+    with pytest.raises(UsageError, match="no step 'folds'"):
+        swept(project, 3, {"depth": "0..40"}, prune="folds")

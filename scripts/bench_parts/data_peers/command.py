@@ -5,7 +5,6 @@ import datetime as dt
 import importlib.metadata
 import json
 import os
-import platform
 import shlex
 import shutil
 import signal
@@ -18,7 +17,8 @@ from typing import Any, Final
 
 from . import part_add, part_diff, part_files, part_memory, part_read, part_tables, part_versions
 from .bench import Bench
-from .environments import PEERS, versions
+from .environments import versions
+from .page import machine, said_of_them
 from .rows import Row, as_markdown, as_text, progress
 
 PARTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
@@ -37,7 +37,6 @@ _REST: Final = 2e9
 _USUAL_ROWS: Final = 2_000_000
 _QUICK_ROWS: Final = 20_000
 _TITLE: Final = "What recording data costs"
-_SAID: Final = "## What is missed, and why"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -75,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
         out.parent.mkdir(exist_ok=True)
         out.write_text(json.dumps(about | {"rows": [row.as_json() for row in table]}, indent=2) + "\n")
     if options.markdown is not None:
-        options.markdown.write_text(_markdown(about, table, options.quick) + _said_of_them(options.markdown))
+        options.markdown.write_text(_markdown(about, table, options.quick) + said_of_them(options.markdown))
     return 1 if failed else 0
 
 
@@ -121,35 +120,20 @@ def _about(options: argparse.Namespace, rows: int) -> dict[str, Any]:
         "command": shlex.join(command),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "rows_of_the_table": rows,
-        "machine": {
-            "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-            "system": f"{platform.system()} {platform.release()}",
-            "python": platform.python_version(),
-        },
-        "versions": own | versions(tuple(PEERS)),
+        "machine": machine(),
+        "versions": own | versions(),
         "load_before": round(os.getloadavg()[0], 2),
     }
 
 
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
-
-
 def _markdown(about: dict[str, Any], table: Sequence[Row], quick: bool) -> str:
-    machine = about["machine"]
+    here = about["machine"]
     lines = [
         f"# {_TITLE}",
         "",
         (
-            f"`{about['command']}`, {about['date'][:10]}: {machine['cpu']}, {machine['cores']} cores, "
-            f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}; "
+            f"`{about['command']}`, {about['date'][:10]}: {here['cpu']}, {here['cores']} cores, "
+            f"{here['memory_gb']} GB, {here['system']}, Python {here['python']}; "
             f"{about['rows_of_the_table']:,} rows × 20 columns. Each peer is in an environment of its own, and "
             "measured in the same run as clew. CPU is user and system time; the cores are shared, so look at ratios."
         ),
@@ -161,12 +145,3 @@ def _markdown(about: dict[str, Any], table: Sequence[Row], quick: bool) -> str:
         as_markdown(table),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _said_of_them(page: Path) -> str:
-    """What people wrote about the figures of an earlier page: to be read again against the new ones."""
-    try:
-        _, found, said = page.read_text().partition(f"\n{_SAID}\n")
-    except FileNotFoundError:
-        return ""
-    return f"\n{_SAID}\n{said}" if found else ""

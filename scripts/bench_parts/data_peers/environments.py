@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,10 +29,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clew-bench"
 
 
-@cache
 def environment(peer: str) -> Path:
     """The folder of a peer's programs, installed when it isn't yet. Raises SystemExit when that fails."""
-    wanted = PEERS[peer]
+    return installed(peer, PEERS[peer])
+
+
+@cache
+def installed(peer: str, wanted: tuple[str, ...]) -> Path:
+    """The folder of the programs of what is wanted, in an environment of its own; as `environment` otherwise."""
     folder = cache_folder() / f"{peer}-python{sys.version_info.major}.{sys.version_info.minor}"
     stamp = folder / "installed.json"
     if not stamp.exists() or json.loads(stamp.read_text()) != list(wanted):
@@ -60,13 +65,13 @@ def _install(folder: Path, wanted: tuple[str, ...]) -> None:
     subprocess.run(install, check=True)
 
 
-def versions(peers: tuple[str, ...]) -> dict[str, str]:
+def versions(peers: Mapping[str, tuple[str, ...]] = PEERS) -> dict[str, str]:
     """The version of each peer that is installed."""
     found = {}
-    for peer in peers:
+    for peer, wanted in peers.items():
         code = f"import importlib.metadata as m; print(m.version({peer!r}))"
         found[peer] = subprocess.run(
-            [environment(peer) / "python", "-I", "-c", code], check=True, capture_output=True, text=True
+            [installed(peer, wanted) / "python", "-I", "-c", code], check=True, capture_output=True, text=True
         ).stdout.strip()
     return found
 

@@ -5,7 +5,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -86,10 +86,10 @@ class Catalog:
             with connection.begin():
                 yield connection
 
-    def rows(self, query: sa.Select[Any]) -> list[sa.Row[Any]]:
-        """All rows of one query."""
+    def rows(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> list[sa.Row[Any]]:
+        """All rows of one query; `values` are those of its parameters, where it has any."""
         with self.read() as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(query, values))
 
     def first(self, query: sa.Select[Any]) -> sa.Row[Any] | None:
         """The first row of one query, or None."""

@@ -96,6 +96,11 @@ def sweep(
     minimize: Annotated[str | None, typer.Option(help="The metric of which less is better.")] = None,
     maximize: Annotated[str | None, typer.Option(help="The metric of which more is better.")] = None,
     sampler: Annotated[str, typer.Option(help="tpe learns from the trials; random; grid tries all.")] = "tpe",
+    prune: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="End trials early by what the calls of this step give: folds, rounds."),
+    ] = None,
+    pruner: Annotated[str, typer.Option(help="median, or halving.")] = "median",
     seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
     executor: Annotated[str, typer.Option(envvar="CLEW_EXECUTOR", help="auto, inline, processes or ray.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many trials side by side.")] = None,
@@ -108,19 +113,22 @@ def sweep(
     """
     from clew import pipelines
     from clew.errors import RefusedError, UsageError
-    from clew.pipelines.sweep import Trial
     from clew.pipelines.sweep import sweep as run_sweep
+    from clew.pipelines.trials import Trial
 
     if (minimize is None) == (maximize is None):
         raise UsageError("what is the best?", mend="--minimize mae, or --maximize r2")
     if sampler not in ("tpe", "random", "grid"):
         raise UsageError(f"there is no sampler {sampler!r}", mend="tpe, random or grid")
+    if pruner not in ("median", "halving"):
+        raise UsageError(f"there is no pruner {pruner!r}", mend="median or halving")
     metric = minimize or maximize or ""
     with session() as workspace:
 
         def told(so_far: "SweepResult", trial: Trial) -> None:
             best = so_far.best
-            said = "failed" if trial.value is None else f"{metric} = {number(trial.value)}"
+            ended = "ended early" if trial.pruned else "failed"
+            said = ended if trial.value is None else f"{metric} = {number(trial.value)}"
             record = "  (best so far)" if best is trial else ""
             if not as_json:
                 say(f"  {len(so_far.trials)}/{trials}  {said}  {_assigned(trial.parameters)}{record}")
@@ -136,6 +144,8 @@ def sweep(
                 direction="minimize" if minimize else "maximize",
                 trials=trials,
                 sampler=sampler,  # type: ignore[arg-type]
+                prune=prune,
+                pruner=pruner,  # type: ignore[arg-type]
                 seed=seed,
                 executor=pipelines.mode(executor),
                 workers=workers,
@@ -169,7 +179,9 @@ def _assigned(parameters: dict[str, Any]) -> str:
 def _sweep_words(result: "SweepResult") -> str:
     ranked = result.ranked()
     rows = [{result.metric: number(one.value or 0.0), **one.parameters, "run": one.run} for one in ranked[:10]]
-    lines = [f"sweep {result.run}: {len(result.trials)} trials, {len(ranked)} of them with a value; the best:"]
+    early = sum(trial.pruned for trial in result.trials)
+    told = f", {early} ended early" if early else ""
+    lines = [f"sweep {result.run}: {len(result.trials)} trials, {len(ranked)} of them with a value{told}; the best:"]
     lines.append(table(rows, list(rows[0]), empty=""))
     if result.importance:
         told = ", ".join(f"{name} {share:.0%}" for name, share in result.importance.items())
@@ -272,6 +284,11 @@ def _show(found: dict) -> str:  # type: ignore[type-arg]
     lines += [f"  read {one['snapshot']} ({one['id'][:13]}…) as {one['role']}" for one in found["inputs"]]
     lines += [f"  {name} = {value}" for name, value in found["parameters"].items()]
     lines += [f"  {_MARKS.get(one['status'], one['status'])}{one['name']}  ({one['why']})" for one in found["steps"]]
+    lines += [
+        f"  trial {one['run']}  {one['state']}  {'' if one['value'] is None else number(one['value'])}  "
+        f"{_assigned(one['parameters'])}"
+        for one in found["trials"]
+    ]
     lines += [f"  {name} = {number(value)}" for name, value in found["metrics"].items()]
     lines += [f"  registered {one}" for one in found["models"]]
     if found["error"]:
@@ -299,6 +316,17 @@ def explain(run: str, step: str, as_json: Json = False) -> None:
     with open_folder() as workspace:
         found = explain_step(workspace, run, step)
     emit(found, as_json, lambda: "\n".join(_explained(found)))
+
+
+@runs.command()
+def log(run: str, step: str, as_json: Json = False) -> None:
+    """What a step printed, and the tracebacks of attempts that were tried again."""
+    from clew.pipelines.history import log as log_of
+    from clew.workspace import open_folder
+
+    with open_folder() as workspace:
+        found = log_of(workspace, run, step)
+    emit({"step": step, "log": found}, as_json, lambda: found.removesuffix("\n") or f"{step} printed nothing")
 
 
 def _explained(found: dict[str, Any]) -> list[str]:

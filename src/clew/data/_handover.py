@@ -59,7 +59,7 @@ def ray_dataset(snapshot: Snapshot) -> Any:
     except ImportError as error:
         raise _missing("a dataset of Ray", "ray") from error
     reader = arrow_reader(snapshot)
-    parts = [ray.put(pa.Table.from_batches([batch])) for batch in reader]
+    parts: Any = [ray.put(pa.Table.from_batches([batch])) for batch in reader]
     return ray.data.from_arrow_refs(parts or [ray.put(reader.schema.empty_table())])
 
 

@@ -55,6 +55,11 @@ PAGES: Final = (
     ),
     Page("/runs", "runs", lambda workspace, ask: queries.runs(workspace, _run_query(ask))),
     Page("/runs/{id}", "run", lambda workspace, ask: queries.run(workspace, _id(ask))),
+    Page(
+        "/runs/{id}/steps/{name}/log",
+        "log",
+        lambda workspace, ask: queries.log(workspace, _id(ask), _name(ask)),
+    ),
     Page("/models", "models", lambda workspace, _: queries.models(workspace)),
     Page("/models/{name}", "model", lambda workspace, ask: queries.model(workspace, _name(ask))),
     Page(

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import re
+import secrets
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -93,6 +95,10 @@ class ObjectStore(ABC):
         if move:
             path.unlink()
         return info
+
+    def scratch(self) -> Path:
+        """A path for a file on its way to `put_file(move=True)`; whoever asked for it removes what is left there."""
+        return Path(tempfile.gettempdir()) / f"clew-{os.getpid()}-{secrets.token_hex(8)}"
 
     @abstractmethod
     def get(self, digest: str) -> bytes:

@@ -99,6 +99,10 @@ class FolderStore(ObjectStore):
             finally:
                 taken.unlink(missing_ok=True)
 
+    def scratch(self) -> Path:
+        """A path on the same disk; what a killed process left there is swept. See `ObjectStore.scratch`."""
+        return self._temporary / _temporary_name()
+
     def get(self, digest: str) -> bytes:
         """All bytes, checked; see `ObjectStore.get`."""
         with self._reported(digest):

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from clew.pipelines._pipeline import Pipeline, pipeline
     from clew.pipelines._step import Step, dataset, step
     from clew.pipelines.alive import mark_interrupted
+    from clew.pipelines.context import RunContext
     from clew.pipelines.execute import mode, run
     from clew.pipelines.graph import each, when
     from clew.pipelines.plan import plan_of
     from clew.pipelines.results import RunResult, StepResult
-    from clew.pipelines.scheduler import RunContext
     from clew.pipelines.secrets import secret
 
 __all__ = [
@@ -39,7 +39,7 @@ __getattr__ = lazy(
     __name__,
     {
         "Pipeline": "clew.pipelines._pipeline",
-        "RunContext": "clew.pipelines.scheduler",
+        "RunContext": "clew.pipelines.context",
         "RunResult": "clew.pipelines.results",
         "Step": "clew.pipelines._step",
         "StepResult": "clew.pipelines.results",

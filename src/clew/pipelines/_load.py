@@ -2,13 +2,12 @@
 
 import importlib.util
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from clew.errors import NotFoundError, StepError, UsageError
-from clew.pipelines import sources, watch
+from clew.pipelines import sources, tracebacks, watch
 from clew.pipelines._pipeline import Pipeline
 from clew.pipelines.project import Project
 
@@ -20,8 +19,10 @@ def load(target: str) -> tuple[Pipeline, Path]:
     """
     name, _, wanted = target.partition(":")
     path = Path(name)
+    if name and path.is_dir():
+        raise UsageError(f"{path} is a folder, and a pipeline is in a file", mend="clew run FILE.py[:PIPELINE]")
     if not path.is_file():
-        raise NotFoundError(f"there is no file {path}", mend="clew run FILE.py[:PIPELINE]")
+        raise NotFoundError(f"there is no file {name!r}", mend="clew run FILE.py[:PIPELINE]")
     if path.suffix != ".py":
         raise UsageError(f"{path} is no Python file", mend="clew run FILE.py[:PIPELINE]")
     module = _import(path.resolve(), {})
@@ -65,7 +66,8 @@ def _import(path: Path, frozen: Mapping[str, bytes]) -> ModuleType:
         del sys.modules[path.stem]
         if isinstance(error, UsageError):
             raise
-        text = "".join(traceback.format_exception(error, limit=-3))
-        raise StepError(f"{text}{path} raised while it was imported", mend="mend the file") from error
+        raise StepError(
+            f"{tracebacks.of_import(error)}{path} raised while it was imported", mend="mend the file"
+        ) from error
     watch.imported[path] = seen
     return module

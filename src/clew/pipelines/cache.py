@@ -41,7 +41,7 @@ class Cache:
 
     def _rows(self, keys: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
         found: dict[str, list[sa.Row[Any]]] = defaultdict(list)
-        for row in self._workspace.catalog.rows(_OF_ONE.where(_K.cache_key.in_(keys))):
+        for row in self._workspace.catalog.rows(_OF_KEYS, {"keys": list(keys)}):
             found[row.cache_key].append(row)
         return found
 
@@ -67,14 +67,14 @@ class Cache:
 
 
 _A, _S, _K = builds.artifacts.c, builds.step_artifacts.c, builds.step_cache.c
-_OF_ONE = (
+_OF_KEYS = (
     sa.select(
         _K.cache_key, _S.name, _A.kind, _A.content_id, _A.digest, _A.bytes, _A.rows.label("height"), _A.state, _A.body
     )
     .select_from(builds.step_cache)
     .join(builds.step_artifacts, _S.step_id == _K.step_id)
     .join(builds.artifacts, _A.id == _S.artifact_id)
-    .where(_S.direction == "out")
+    .where(_S.direction == "out", _K.cache_key.in_(sa.bindparam("keys", expanding=True)))
 )
 
 

@@ -106,6 +106,8 @@ def platform_of_results() -> str:
 
 _ALWAYS = ("clew", "polars", "pyarrow", "numpy")  # which hand everything over
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+_EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)""")
+_MAKERS = re.compile(r"(tests?|testing|dev|devel|development|docs?|documentation|lint|typing|mypy|ci|release)\b")
 
 
 def versions(modules: frozenset[str]) -> dict[str, str] | None:
@@ -158,12 +160,17 @@ def _locked(environment: Environment) -> dict[str, str]:
 
 @functools.cache
 def _required(name: str) -> tuple[str, ...]:
-    """What a distribution requires, extras too."""
+    """What a distribution requires, extras too: it may use what is there. What only its makers need doesn't count."""
     try:
         lines = importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
         return ()
-    return tuple(_plain(match.group()) for line in lines if (match := _NAME.match(line)))
+    extras = [match[1] if (match := _EXTRA.search(line)) else "" for line in lines]
+    return tuple(
+        _plain(match.group())
+        for line, extra in zip(lines, extras, strict=True)
+        if not _MAKERS.match(extra) and (match := _NAME.match(line))
+    )
 
 
 @functools.cache

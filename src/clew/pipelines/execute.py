@@ -18,22 +18,19 @@ import msgspec
 from clew.catalog import now
 from clew.catalog.commands import EndRun, StartRun
 from clew.data import Snapshot
-from clew.data import find as find_snapshot
 from clew.errors import ClewError, OutsideError, UsageError
-from clew.pipelines import alive, environment, project, sources, values, watch
+from clew.pipelines import alive, environment, inputs, project, sources, values, watch
 from clew.pipelines._pipeline import Pipeline
+from clew.pipelines.context import RunContext
 from clew.pipelines.engine import Engine, Mode, UnderWay
 from clew.pipelines.executors.base import Executor
 from clew.pipelines.graph import DatasetInput, Graph
 from clew.pipelines.plan import plan_of
-from clew.pipelines.results import Observer, RunResult
-from clew.pipelines.scheduler import RunContext, Scheduler
+from clew.pipelines.results import Observer, PrunedError, RunResult
+from clew.pipelines.scheduler import Scheduler
 from clew.pipelines.secrets import Secret
 from clew.pipelines.values import Stored
 from clew.workspace import Workspace
-
-Pins = Mapping[str, Snapshot | Stored]
-"""By role, what a run reads in place of what its reference names now: a snapshot, or a table of its own making."""
 
 
 @dataclass
@@ -72,7 +69,7 @@ def run(
     occurred_at: datetime | None = None,
     executor: Mode = "auto",
     workers: int | None = None,
-    pins: Pins | None = None,
+    pins: inputs.Pins | None = None,
     parent: str | None = None,
 ) -> RunResult:
     """Run a pipeline; what has run before with the same key is taken from the cache.
@@ -99,7 +96,7 @@ def run(
     parameters = pipeline.bind(settings or {})
     with sources.loading():
         graph = pipeline.wire(parameters)
-    snapshots = resolve(workspace, parameters, graph, pins)
+    snapshots = inputs.resolve(workspace, parameters, graph, pins)
     prepared = prepare(workspace, pipeline, entry)
     alive.mark_interrupted(workspace)
     engine = engine_for(prepared, executor, workers)
@@ -223,12 +220,12 @@ def finish(scheduler: Scheduler) -> None:
         scheduler.result.status = "done"
         _end(scheduler, "done", None)
         return
-    scheduler.result.status = "failed"
     error = scheduler.error
+    scheduler.result.status = "cancelled" if isinstance(error, PrunedError) else "failed"
     # When the disk is full, this can't be kept either: the run's lock is gone then, and the next start marks it.
     with contextlib.suppress(OutsideError):
         scheduler.skip_rest()
-        _end(scheduler, "failed", error.message if isinstance(error, ClewError) else str(error))
+        _end(scheduler, scheduler.result.status, error.message if isinstance(error, ClewError) else str(error))
 
 
 def _end(scheduler: Scheduler, state: Any, error: str | None) -> None:
@@ -258,7 +255,7 @@ def _start(
             criteria=[criterion.describe() for criterion in pipeline.accept],
             inputs={
                 role: (source.reference, found.id)
-                for role, source in _inputs(parameters, graph).items()
+                for role, source in inputs.named(parameters, graph).items()
                 if isinstance(found := snapshots[role], Snapshot)
             },
             plan=plan_of(graph),
@@ -286,15 +283,6 @@ def shown(name: str, value: Any) -> Any:
         ) from error
 
 
-def snapshots_of(workspace: Workspace, parameters: Mapping[str, Any]) -> dict[str, Snapshot]:
-    """The snapshots that parameters name, as they are now. Raises NotFoundError."""
-    return {
-        name: find_snapshot(workspace, value.reference)
-        for name, value in parameters.items()
-        if isinstance(value, DatasetInput)
-    }
-
-
 def _doubts(seen: watch.Watch | None, modules: Sequence[ModuleType]) -> list[str]:
     found = (
         [f"the code reads {what} while it is imported (mend: {mend})" for what, mend in seen.reads.items()]
@@ -305,23 +293,3 @@ def _doubts(seen: watch.Watch | None, modules: Sequence[ModuleType]) -> list[str
         f"{name} was edited since this process imported it (mend: start a new process)"
         for name in sources.edited_since(modules)
     ]
-
-
-def _inputs(parameters: Mapping[str, Any], graph: Graph) -> dict[str, DatasetInput]:
-    """Every dataset of the run by its role: the parameter's name, or the reference itself."""
-    found = {name: value for name, value in parameters.items() if isinstance(value, DatasetInput)}
-    for node in graph.nodes:
-        for source in node.datasets():
-            found.setdefault(source.role or source.reference, source)
-    return found
-
-
-def resolve(
-    workspace: Workspace, parameters: Mapping[str, Any], graph: Graph, pins: Pins | None = None
-) -> dict[str, Snapshot | Stored]:
-    """All that a run reads, by its role: what is pinned, else as the references stand now. Raises NotFoundError."""
-    pinned = pins or {}
-    return {
-        role: pinned[role] if role in pinned else find_snapshot(workspace, source.reference)
-        for role, source in _inputs(parameters, graph).items()
-    }

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from clew.errors import UsageError
-from clew.pipelines.graph import Handle
+from clew.pipelines.graph import Each, Handle
 
 if TYPE_CHECKING:
     from clew.pipelines._step import Step
 
 _NUMBERS: Final = (bool, int, float)  # each fits the ones after it
 _PLAIN: Final = (*_NUMBERS, str)
+_CONTAINERS: Final = (list, dict, set, frozenset, tuple)
 
 
 def check(step: "Step[..., Any]", arguments: Mapping[str, Any], where: str) -> None:
@@ -25,11 +26,14 @@ def check(step: "Step[..., Any]", arguments: Mapping[str, Any], where: str) -> N
     """
     for name, value in arguments.items():
         hint = step.hints.get(name)
-        if isinstance(value, Handle):
-            given = value.hint
+        if isinstance(value, Handle | Each):
+            handle = value.handle if isinstance(value, Each) else value
+            given = _element(handle.hint) if isinstance(value, Each) else handle.hint
             if not _may_fit(given, hint):
+                what = f"each of what {handle.node.name} gives is" if isinstance(value, Each) else handle.node.name
+                verb = "" if isinstance(value, Each) else " gives"
                 raise UsageError(
-                    f"{where}: {value.node.name} gives {_called(given)}, and {name!r} of step {step.name} "
+                    f"{where}: {what}{verb} {_called(given)}, and {name!r} of step {step.name} "
                     f"({step.source}) takes {_called(hint)}",
                     mend="hand over another result, or correct one of the two hints",
                 )
@@ -41,7 +45,20 @@ def check(step: "Step[..., Any]", arguments: Mapping[str, Any], where: str) -> N
             )
 
 
+def _element(hint: Any) -> Any:
+    """What the elements of a list are, as far as its hint tells; else None."""
+    inner = typing.get_args(hint)
+    return inner[0] if typing.get_origin(hint) is list and inner else None
+
+
+def _plainly(hint: Any) -> Any:
+    """A container without what it contains."""
+    origin = typing.get_origin(hint)
+    return origin if origin in _CONTAINERS else hint
+
+
 def _may_fit(given: Any, wanted: Any) -> bool:
+    given, wanted = _plainly(given), _plainly(wanted)
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
         return any(_may_fit(given, one) for one in typing.get_args(wanted))
     if not isinstance(given, type) or not isinstance(wanted, type) or object in (given, wanted):
@@ -70,4 +87,6 @@ def _kind(hint: type) -> str:
 
 
 def _called(hint: Any) -> str:
+    if typing.get_origin(hint) is not None:
+        return str(hint)
     return getattr(hint, "__name__", None) or str(hint)

@@ -70,19 +70,27 @@ class Arguments:
         loaded: dict[str, Any] = {}
         for name, value in self.values.items():
             hint = step.hints.get(name, self.hints.get(name))
-            if isinstance(value, Stored):
-                loaded[name] = value.load(objects, hint)
-            elif isinstance(value, Snapshot | SnapshotAt):
-                found = value if isinstance(value, Snapshot) else snapshot(value.reference)
-                loaded[name] = values.from_snapshot(found, hint)
-            elif _is_stored_list(value):
-                inner = typing.get_args(hint)
-                loaded[name] = [one.load(objects, inner[0] if inner else None) for one in value]
-            elif isinstance(value, Secret):
-                loaded[name] = value.value()
-            else:  # what the step changes stays its own
-                loaded[name] = value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
+            try:
+                loaded[name] = _loaded(value, hint, objects, snapshot)
+            except UsageError as error:
+                told = f"step {step.name} ({step.source}): {name!r}: {error.message}"
+                raise UsageError(told, mend=error.mend) from error
         return loaded
+
+
+def _loaded(value: Any, hint: Any, objects: ObjectStore, snapshot: Callable[[str], Snapshot]) -> Any:
+    """One argument as its hint asks for it."""
+    if isinstance(value, Stored):
+        return value.load(objects, hint)
+    if isinstance(value, Snapshot | SnapshotAt):
+        return values.from_snapshot(value if isinstance(value, Snapshot) else snapshot(value.reference), hint)
+    if _is_stored_list(value):
+        inner = typing.get_args(hint)
+        return [one.load(objects, inner[0] if inner else None) for one in value]
+    if isinstance(value, Secret):
+        return value.value()
+    # What the step changes stays its own.
+    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
 
 
 def _is_stored_list(value: Any) -> bool:

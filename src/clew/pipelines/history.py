@@ -4,8 +4,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from clew.catalog.commands import ArtifactSpec
 from clew.catalog.tables import builds, data, governance, models
-from clew.errors import NotFoundError, UsageError
+from clew.errors import IntegrityError, NotFoundError, UsageError
+from clew.pipelines.values import Stored
 from clew.workspace import Workspace
 
 _r = builds.runs.c
@@ -52,7 +54,9 @@ def find_run(workspace: Workspace, run: str) -> sa.Row[Any]:
     """A run by its id, by at least six characters of it, or "latest". Raises NotFoundError."""
     query = sa.select(builds.runs).order_by(_r.id.desc())
     if run == "latest":
-        row = workspace.catalog.first(query.limit(1))
+        row = workspace.catalog.first(
+            query.where(_r.parent_run_id.is_(None)).limit(1)
+        )  # a sweep, not one of its trials
         if row is None:
             raise NotFoundError("nothing has run yet", mend="clew run FILE.py")
         return row
@@ -120,25 +124,96 @@ def show(workspace: Workspace, run: str) -> dict[str, Any]:
         "steps": [{"name": one.name, "status": one.state, "why": one.why, "error": one.error} for one in steps],
         "metrics": {one.name: one.value if one.value is None else float(one.value) for one in metrics},
         "models": _models(workspace, [run_id]).get(run_id, []),
+        "trials": _trials(workspace, row),
     }
 
 
+def _trials(workspace: Workspace, sweep: sa.Row[Any]) -> list[dict[str, Any]]:
+    """The trials of a sweep, in the order in which they began; of other runs none."""
+    if not isinstance(sweep.plan, dict) or "sweep" not in sweep.plan:
+        return []
+    x = builds.run_metrics.c
+    rows = workspace.catalog.rows(
+        sa.select(_r.id, _r.state, _r.error, _r.parameters, x.value)
+        .outerjoin(builds.run_metrics, (x.run_id == _r.id) & (x.name == sweep.plan["metric"]))
+        .where(_r.parent_run_id == sweep.id)
+        .order_by(_r.id)
+    )
+    return [
+        {
+            "run": str(row.id),
+            "state": row.state,
+            "value": row.value,
+            "parameters": {name: row.parameters.get(name) for name in sweep.plan["varied"]},
+            "error": row.error,
+        }
+        for row in rows
+    ]
+
+
 def explain(workspace: Workspace, run: str, step: str) -> dict[str, Any]:
-    """Why a step ran or didn't, with the parts of its key."""
-    row = find_run(workspace, run)
-    s = builds.steps.c
-    found = workspace.catalog.first(sa.select(builds.steps).where(s.run_id == row.id, s.name == step))
-    if found is None:
-        names = [one.name for one in workspace.catalog.rows(sa.select(s.name).where(s.run_id == row.id))]
-        raise NotFoundError(f"that run has no step {step!r}; it has: {', '.join(names) or 'none'}")
+    """Why a step ran or didn't, with the parts of its key. Raises NotFoundError."""
+    found = _step(workspace, run, step)
     return {
-        "run": str(row.id),
+        "run": str(found.run_id),
         "step": step,
         "status": found.state,
         "why": found.why,
         "key": found.cache_key,
         "parts": found.key_parts,
     }
+
+
+def log(workspace: Workspace, run: str, step: str) -> str:
+    """What a step printed, and the tracebacks of attempts that were tried again. Raises NotFoundError.
+
+    Empty for a step that printed nothing, or was taken from the cache: then it is in the run that made it.
+    """
+    found = _step(workspace, run, step)
+    return "" if found.log is None else workspace.objects.get(found.log).decode(errors="backslashreplace")
+
+
+def output(workspace: Workspace, run: str, step: str, name: str = "result", *, hint: Any = None) -> Any:
+    """What a step gave, or was taken from the cache for it.
+
+    Args:
+        workspace: where the run is.
+        run: its id, six characters of it, or "latest".
+        step: the step's name, as the run shows it.
+        name: of several outputs "0", "1", …
+        hint: the type to give it as, such as pl.LazyFrame or a dataclass; a step's own hint would be that.
+
+    Raises:
+        NotFoundError: no such run, step or output; or a step that gave nothing, since it failed or was skipped.
+        IntegrityError: what it gave was erased, or is damaged.
+    """
+    found = _step(workspace, run, step)
+    x, a = builds.step_artifacts.c, builds.artifacts.c
+    rows = workspace.catalog.rows(
+        sa.select(x.name.label("output"), a.kind, a.content_id, a.digest, a.bytes, a.rows, a.body, a.state)
+        .join(builds.artifacts, a.id == x.artifact_id)
+        .where(x.step_id == found.id, x.direction == "out")
+        .order_by(x.name)
+    )
+    given = {row.output: row for row in rows}
+    if name not in given:
+        known = ", ".join(given) or f"nothing: it is {found.state}"
+        raise NotFoundError(f"step {step} gave no {name!r}; it gave {known}", mend=f"clew runs show {found.run_id}")
+    row = given[name]
+    if row.state != "live":
+        raise IntegrityError(f"what {step} gave is {row.state}", mend="run the pipeline again")
+    kept = {field: getattr(row, field) for field in ("kind", "content_id", "digest", "bytes", "rows", "body")}
+    return Stored(ArtifactSpec(**kept)).load(workspace.objects, hint)
+
+
+def _step(workspace: Workspace, run: str, step: str) -> sa.Row[Any]:
+    row = find_run(workspace, run)
+    s = builds.steps.c
+    found = workspace.catalog.first(sa.select(builds.steps).where(s.run_id == row.id, s.name == step))
+    if found is None:
+        names = [one.name for one in workspace.catalog.rows(sa.select(s.name).where(s.run_id == row.id))]
+        raise NotFoundError(f"that run has no step {step!r}; it has: {', '.join(names) or 'none'}")
+    return found
 
 
 def compare(workspace: Workspace, first: str, second: str) -> dict[str, Any]:

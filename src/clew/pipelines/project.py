@@ -132,7 +132,7 @@ def used_in_place(files: Mapping[str, bytes], captured: Mapping[str, str]) -> di
     """
     found: dict[str, Path] = {}
     others: dict[str, Path] = {}
-    for name, (_, file) in _users_modules().items():
+    for name, (_, file) in users_modules().items():
         if name.startswith("__") or file.startswith("<"):
             continue
         path = Path(file).resolve()
@@ -158,25 +158,34 @@ def _is_mentioned(name: str, texts: list[bytes]) -> bool:
 
 def modules_of(project: Project) -> list[ModuleType]:
     """The modules of this code that are loaded, by name."""
-    found = {name: module for name, (module, file) in _users_modules().items() if project.owns(file)}
+    found = {name: module for name, (module, file) in users_modules().items() if project.owns(file)}
     return [found[name] for name in sorted(found)]
 
 
 _looked_at: dict[str, tuple[Any, str | None]] = {}  # a module's name → itself, and its file if that is the user's
+_newest: tuple[dict[str, Any], dict[str, tuple[Any, str]]] | None = None  # all modules as they were, and what was found
 
 
-def _users_modules() -> dict[str, tuple[Any, str]]:
-    """The modules in this process whose code is the user's, with their files. Each module is looked at once."""
+def users_modules() -> Mapping[str, tuple[Any, str]]:
+    """The modules in this process whose code is the user's, with their files. Each module is looked at once.
+
+    While no module comes or goes, the very same mapping.
+    """
+    global _newest  # noqa: PLW0603 - modules are the process's
+    if _newest is not None and sys.modules == _newest[0]:
+        return _newest[1]
+    everything = dict(sys.modules)
     found = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in everything.items():
         seen = _looked_at.get(name)
         if seen is None or seen[0] is not module:
             file = getattr(module, "__file__", None)
             seen = _looked_at[name] = (module, file if isinstance(file, str) and is_users(file) else None)
         if seen[1] is not None:
             found[name] = (module, seen[1])
-    for name in _looked_at.keys() - sys.modules.keys():
+    for name in _looked_at.keys() - everything.keys():
         del _looked_at[name]
+    _newest = (everything, found)
     return found
 
 

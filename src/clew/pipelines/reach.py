@@ -10,7 +10,7 @@ from clew.pipelines import environment, sources, state
 from clew.pipelines._step import Step
 from clew.pipelines.closure import Closure, closure, everything
 from clew.pipelines.pieces import Piece
-from clew.pipelines.project import Project, modules_of
+from clew.pipelines.project import Project, modules_of, users_modules
 from clew.pipelines.text import Text
 
 _MOST_ROUNDS: Final = 20  # of values leading to code leading to values
@@ -35,11 +35,21 @@ class Reach:
         self._text = Text(project.files, project.entry)
         self._closures: dict[tuple[Piece, ...], Closure] = {}
         self._roots: dict[int, tuple[Piece, ...]] = {}
+        self._users: Mapping[str, Any] | None = None
+        self._loaded: dict[str, ModuleType] = {}  # by path
         self._early = {module.__name__ for module in modules_of(project)}
 
     def modules(self) -> list[ModuleType]:
         """The modules of the project that are loaded."""
-        return modules_of(self._project)
+        return list(self._by_path().values())
+
+    def _by_path(self) -> Mapping[str, ModuleType]:
+        """The modules of the project that are loaded, by their file's path in it."""
+        users = users_modules()
+        if users is not self._users:
+            self._users = users
+            self._loaded = {self._path(module): module for module in modules_of(self._project)}
+        return self._loaded
 
     def settle(self) -> None:
         """Count what is loaded now as loaded before any step: it read something, so what it holds isn't its text's."""
@@ -47,7 +57,7 @@ class Reach:
 
     def of(self, step: Step[..., Any]) -> Reached:
         """What a step reaches now."""
-        modules = {self._path(module): module for module in self.modules()}
+        modules = self._by_path()
         roots = self._roots.get(id(step)) or self._first(step)
         for _ in range(_MOST_ROUNDS):
             code = self._code(roots)

@@ -4,6 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from clew.errors import StepError
+
+
+class PrunedError(StepError):
+    """A trial of a sweep was ended early, since it wouldn't have been among the best."""
+
+
 Observer = Callable[[str, str, str], None]
 """Told of each step: its name, its state (running, ran, cached, failed, skipped), and why."""
 

@@ -11,6 +11,10 @@ from clew.pipelines.space import Choices, Dimension
 
 Direction = Literal["minimize", "maximize"]
 Sampler = Literal["tpe", "random", "grid"]
+Pruner = Literal["median", "halving"]
+Before = tuple[dict[str, Any], float | None, dict[int, float]]
+"""A trial that there is: its parameters, its value (None: it has none), and what it gave on the way, by place."""
+_LEARN_FROM: Final = 5  # trials that got to their end, before one is ended early
 _SMALL: Final = 1e-9  # of a step: so that 0..1:0.1 has its end
 
 
@@ -22,7 +26,9 @@ class Sampling:
         direction: whether less is better.
         sampler: "tpe" learns from the trials (Bergstra et al. 2011), "random" doesn't, "grid" goes through all points.
         seed: of the sampler.
-        before: parameters and values of the trials that there are (None: it failed).
+        before: the trials that there are.
+        pruner: "median" ends a trial that is worse at some place than the median of the others there; "halving" lets
+            the better third go on at each place (asynchronous successive halving, Li et al. 2020).
 
     Raises MissingDependencyError; UsageError for a grid without end.
     """
@@ -33,7 +39,8 @@ class Sampling:
         direction: Direction,
         sampler: Sampler,
         seed: int,
-        before: Sequence[tuple[dict[str, Any], float | None]],
+        before: Sequence[Before],
+        pruner: Pruner = "median",
     ) -> None:
         try:
             import optuna
@@ -48,14 +55,21 @@ class Sampling:
             # Trials that run beside each other count as bad until they are known, so that they differ.
             made: Any = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
             made = made if sampler == "tpe" else optuna.samplers.RandomSampler(seed=seed)
-        self._study = optuna.create_study(direction=direction, sampler=made)
-        for parameters, value in before:
+        early: Any = optuna.pruners.MedianPruner(n_startup_trials=_LEARN_FROM)
+        if pruner == "halving":
+            early = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+        self._study = optuna.create_study(direction=direction, sampler=made, pruner=early)
+        for parameters, value, on_the_way in before:
             self._study.add_trial(
                 optuna.trial.create_trial(
-                    params=parameters, distributions=self._distributions, value=value, state=self._state(value)
+                    params=parameters,
+                    distributions=self._distributions,
+                    value=value,
+                    intermediate_values=on_the_way,
+                    state=self._state(value, pruned=bool(on_the_way)),
                 )
             )
-        self._points = None if sampler != "grid" else _grid(space, [parameters for parameters, _ in before])
+        self._points = None if sampler != "grid" else _grid(space, [parameters for parameters, *_ in before])
 
     @property
     def left(self) -> float:
@@ -68,13 +82,18 @@ class Sampling:
             self._study.enqueue_trial(self._points.pop(0))
         return self._study.ask(self._distributions)
 
-    def tell(self, asked: Any, value: float | None) -> None:
-        """What became of it; None when it failed."""
-        self._study.tell(asked, value, state=self._state(value))
+    def is_hopeless(self, asked: Any, value: float, place: int) -> bool:
+        """Take what a trial gave on its way; whether it is to be ended, since it won't be among the best."""
+        asked.report(value, place)
+        return bool(asked.should_prune())
 
-    def _state(self, value: float | None) -> Any:
+    def tell(self, asked: Any, value: float | None, *, pruned: bool = False) -> None:
+        """What became of it; None when it failed, or was ended early (`pruned`)."""
+        self._study.tell(asked, value, state=self._state(value, pruned=pruned))
+
+    def _state(self, value: float | None, *, pruned: bool) -> Any:
         states = self._optuna.trial.TrialState
-        return states.FAIL if value is None else states.COMPLETE
+        return states.COMPLETE if value is not None else states.PRUNED if pruned else states.FAIL
 
     def importance(self) -> dict[str, float]:
         """How much each parameter accounts for (PED-ANOVA, Watanabe et al. 2023); nothing where that can't be told."""

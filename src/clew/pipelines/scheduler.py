@@ -10,73 +10,30 @@ import heapq
 import os
 import random
 import time
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
-
-import sqlalchemy as sa
 
 from clew.catalog import now
 from clew.catalog.commands import FinishStep
-from clew.catalog.tables import builds
-from clew.data import Snapshot
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, OutsideError, StepError
-from clew.pipelines import handing, keys, project, state, work
+from clew.pipelines import fitting, handing, keys, state, tracebacks, work
 from clew.pipelines._step import Step
+from clew.pipelines.before import Before
 from clew.pipelines.cache import Cache
+from clew.pipelines.context import Prepared, RunContext
 from clew.pipelines.executors.base import Work
 from clew.pipelines.graph import Choice, Graph, Handle, Node
 from clew.pipelines.handing import Arguments
 from clew.pipelines.journal import Journal
+from clew.pipelines.places import Places
 from clew.pipelines.reach import Reach, Reached
-from clew.pipelines.results import Observer, RunResult, StepResult
+from clew.pipelines.results import Observer, PrunedError, StepResult
 from clew.pipelines.values import Stored
 from clew.pipelines.work import Done, Failure
-from clew.workspace import Workspace
 
 _AHEAD: Final = 200  # steps whose keys are made before the first of them begins, where others run them
-
-
-@dataclass
-class RunContext:
-    """What a step of clew's own may use: the workspace, the run, and what stands behind each handle."""
-
-    workspace: Workspace
-    run_id: str
-    criteria: tuple[Any, ...]
-    code: project.Project
-    environment_id: str
-    snapshots: dict[str, Snapshot | Stored]
-    occurred_at: datetime
-    result: RunResult
-    trial: bool = False
-    """Whether this is a trial of a sweep, which registers nothing."""
-
-
-@dataclass(eq=False)
-class Prepared:
-    """A call of which all is known that its key is made of."""
-
-    node: Node
-    arguments: Arguments
-    parts: dict[str, Any]
-    key: str
-    doubts: list[str]
-    values: Mapping[str, str]
-    why: str = ""
-    log: str = ""
-    attempts: int = 0
-    claimed: bool = False  # whether whoever needs the same waits for this one
-    started: datetime = field(default_factory=now)
-
-    @property
-    def cacheable(self) -> bool:
-        """Whether its result may be taken from the cache, and kept there."""
-        return self.node.step.cache and not self.doubts
 
 
 class Scheduler:
@@ -107,7 +64,6 @@ class Scheduler:
         self.result = context.result
         self.error: BaseException | None = None
         self.parallel = False  # whether others run its steps, so that many can be prepared at once
-        self._name = name
         self._observer = observer
         self._imported = imported
         self._doubts = doubts
@@ -130,8 +86,8 @@ class Scheduler:
         self._running: dict[Node, Prepared] = {}
         self._unfinished = 0
         self._told: list[tuple[int, ...]] = []  # where each of the result's steps stands in that order
-        self._places: dict[int, work.Place | None] = {}
-        self._before: dict[str, tuple[str, float | None]] | None = None
+        self._places = Places(context, self._reach)
+        self._before = Before(context.workspace.catalog, name, context.run_id)
         self._counter = 0
         self._same: dict[int, Reached] = {}
         for node in graph.nodes:
@@ -197,6 +153,14 @@ class Scheduler:
                 return float(value)
         return self.result.metrics.get(metric)
 
+    def number_from(self, name: str) -> float | None:
+        """The number that the step of this name in this run gave, once it has; None where it gave none."""
+        for (node, output), stored in self._given.items():
+            if isinstance(node, Node) and node.name == name and isinstance(stored, Stored):
+                value = stored.load(self.context.workspace.objects, node.hint_of(output))
+                return float(value) if isinstance(value, int | float) else None
+        return None
+
     def due(self) -> float:
         """In how many seconds something is to be done that nobody else announces."""
         again = self._later[0][0] - time.monotonic() if self._later and self.error is None else float("inf")
@@ -226,8 +190,6 @@ class Scheduler:
         prepared.started = now()
         prepared.attempts = max(1, prepared.attempts)
         self._running[prepared.node] = prepared
-        if not prepared.why:
-            prepared.why = self._why(prepared)
         if prepared.attempts == 1:
             self._observer(prepared.node.name, "running", prepared.why)
 
@@ -246,14 +208,12 @@ class Scheduler:
 
     def why_here(self, prepared: Prepared) -> str | None:
         """Why only this process can run it; None when others can."""
-        return self._here.get(prepared.node) if self.place_of(prepared.node.step) else "no file holds it by name"
+        return self._here.get(prepared.node) if self._places.of(prepared.node.step) else "no file holds it by name"
 
     def seconds_before(self) -> float | None:
         """How long all that could begin now took when it last ran; None when anything of it hasn't run before."""
         nodes = [node for *_, node in self._ready if isinstance(node, Node)] + [one.node for one in self._fresh]
-        known = self._newest_before()
-        found = [known.get(node.name, known.get(node.step.name, ("", None)))[1] for node in nodes]
-        return None if None in found else sum(one for one in found if one is not None)
+        return self._before.seconds(nodes)
 
     # Preparing.
 
@@ -279,6 +239,7 @@ class Scheduler:
                         f"{one.node.name}: what was cached can't be used ({damage}); it runs again"
                     )
         self._cache.notes.clear()
+        self._before.say_why([one for one in calls if one.key not in found or not one.cacheable])
         for one in calls:
             outputs = found.get(one.key) if one.cacheable else None
             if outputs is None:
@@ -357,6 +318,7 @@ class Scheduler:
         self._calls[node] = []
         self._open[node] = len(elements)
         for number, element in enumerate(elements, start=1):
+            fitting.check(node.step, element, node.where)
             name = node.name if number == 1 else f"{node.name}-{number}"
             call = Node(node.step, name, {**node.arguments, **element}, node.outputs, node.where)
             self._calls[node].append(call)
@@ -379,7 +341,7 @@ class Scheduler:
             status, why = node.step.function(self.context, **arguments)
         except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
             own = error if isinstance(error, ClewError) else None
-            text = str(error) if own else work.users_traceback(error)
+            text = str(error) if own else tracebacks.of_step(error)
             failure = Failure(type(error).__name__, text, own=own, error=error)
             self._fail(node, failure=failure, error=error, started=started, inputs=inputs)
             return
@@ -392,12 +354,12 @@ class Scheduler:
         node = prepared.node
         return work.Task(
             name=node.name,
-            place=self.place_of(node.step),
+            place=self._places.of(node.step),
             arguments=prepared.arguments,
             values=prepared.values,
             declared={name: prepared.parts[name] for name in ("files", "env")},
             env={name: os.environ.get(name) for name in node.step.env},
-            allowed=self._allowed(node),
+            allowed=self._places.readable(node.step),
             timeout=node.step.timeout,
         )
 
@@ -418,25 +380,6 @@ class Scheduler:
             self._reach.settle()
         self._same.clear()
         self.take(prepared, done)
-
-    def _allowed(self, node: Node) -> tuple[Path, ...]:
-        """What any step may read: what is named by content; and what it declares."""
-        root, folder = self.context.code.root, self.context.workspace.folder.resolve()
-        own = (folder / name for name in ("objects", "cache", "tmp"))
-        return (*own, *((root / name).resolve() for name in node.step.files))
-
-    def place_of(self, step: Step[..., Any]) -> work.Place | None:
-        """Where another process finds the step; None when it can't."""
-        if id(step) not in self._places:
-            self._places[id(step)] = self._look_for(step)
-        return self._places[id(step)]
-
-    def _look_for(self, step: Step[..., Any]) -> work.Place | None:
-        for module in self._reach.modules():
-            for name, value in vars(module).items():
-                if value is step and module.__name__ != "__main__":
-                    return work.Place(module.__name__, name)
-        return None
 
     def take(self, prepared: Prepared, done: Done) -> None:
         """Take what became of a call."""
@@ -485,39 +428,6 @@ class Scheduler:
             self.journal.write()
         for scheduler, node in waiting:
             scheduler._push(node)  # noqa: SLF001 - its own kind
-
-    def _why(self, prepared: Prepared) -> str:
-        """Why a step isn't cached, in words: what changed since it last ran."""
-        if not prepared.node.step.cache:
-            return "it is declared cache=False"
-        step_id, _ = self._newest_before().get(prepared.node.name, ("", None))
-        if not step_id:
-            return "it has not run before"
-        before = self.context.workspace.catalog.get(builds.steps, step_id).key_parts
-        changed = keys.difference(before, prepared.parts)
-        return "; ".join(changed) if changed else "it was not cached before"
-
-    def _newest_before(self) -> dict[str, tuple[str, float | None]]:
-        """The newest step of each name in earlier runs of this pipeline: its id, and its longest time in seconds."""
-        if self._before is None:
-            s, r = builds.steps.c, builds.runs.c
-            micros = sa.type_coerce(s.ended_at, sa.BigInteger) - sa.type_coerce(s.recorded_at, sa.BigInteger)
-            rows = self.context.workspace.catalog.rows(
-                sa.select(
-                    s.name,
-                    sa.func.max(sa.cast(s.id, sa.String)).label("newest"),  # ids follow the order of making
-                    sa.func.max(sa.case((s.state == "ran", micros))).label("micros"),
-                )
-                .join(builds.runs, r.id == s.run_id)
-                .where(r.name == self._name, r.id != self.context.run_id)
-                .where(s.state.in_(("ran", "cached")), s.key_parts.is_not(None))
-                .group_by(s.name)
-            )
-            self._before = {
-                row.name: (str(uuid.UUID(row.newest)), None if row.micros is None else float(row.micros) / 1e6)
-                for row in rows
-            }
-        return self._before
 
     # Finishing.
 
@@ -643,7 +553,7 @@ class Scheduler:
         self.journal.write()
 
     def _skip(self, node: Node) -> None:
-        why = "a step before it failed"
+        why = "the trial was ended early" if isinstance(self.error, PrunedError) else "a step before it failed"
         self.journal.add(
             FinishStep(
                 run_id=self.context.run_id,

@@ -24,6 +24,7 @@ _began = time.time()
 
 kept: dict[str, bytes] = {}
 """The bytes of every module that was loaded here, by its file."""
+_names: set[str] = set()  # of these modules; what stands in `sys.modules` by then may be an object in their place
 fresh: dict[str, dict[str, str]] = {}
 """What each of these modules held when its import was done, by its name."""
 
@@ -59,6 +60,9 @@ def forget(root: Path) -> None:
         if place in kept or Path(place).is_relative_to(root) or name.partition(".")[0] in own:
             del sys.modules[name]
             fresh.pop(name, None)
+    for name in _names:
+        sys.modules.pop(name, None)
+    _names.clear()
     kept.clear()
     importlib.invalidate_caches()
 
@@ -109,6 +113,18 @@ def _wrap_when_loaded(loader: Any) -> None:
     loader.exec_module = exec_module
 
 
+def _check_text(content: bytes, path: str) -> None:
+    """Raise SyntaxError, as Python does for a file, where its bytes are no text: compiling lets some of them pass."""
+    try:
+        importlib.util.decode_source(content)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        told = (
+            f"line {line} of {path} has the byte 0x{content[error.start]:02x}, which isn't {error.encoding}: save it "
+        )
+        raise SyntaxError(told + "as UTF-8, or say its encoding in the first line (# coding: latin-1)") from None
+
+
 class _Loader(SourceFileLoader):
     """Compiles the source itself, never a compiled file that was left beside it."""
 
@@ -121,6 +137,8 @@ class _Loader(SourceFileLoader):
         real = os.path.realpath(path)
         content = self._frozen.get(real)
         kept[real] = self.get_data(path) if content is None else content
+        _names.add(fullname)
+        _check_text(kept[real], path)
         return self.source_to_code(kept[real], path)
 
     def exec_module(self, module: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,15 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from clew.catalog.commands import MOST_IN_CATALOG, ArtifactSpec
 from clew.data import Snapshot
-from clew.data.identity import table_id
 from clew.errors import IntegrityError, UsageError
-from clew.objects import ObjectStore
+from clew.objects import ObjectInfo, ObjectStore
+from clew.pipelines.tables import Tables, hand_over
+
+Body = bytes | Callable[[Path], None]
+"""What is stored: bytes, or what writes them to a file, where there may be too many to hold twice."""
 
 
 class Codec(Protocol):
@@ -28,31 +29,11 @@ class Codec(Protocol):
     def accepts(self, value: Any) -> bool:
         """Whether this codec stores such a value."""
 
-    def encode(self, value: Any) -> tuple[str, bytes, int | None]:
+    def encode(self, value: Any) -> tuple[str, Body, int | None]:
         """The content id, the bytes, and the rows (None where that means nothing)."""
 
     def decode(self, path: Path, hint: Any) -> Any:
         """The value, as the type that the hint asks for. Raises IntegrityError for bytes that are none."""
-
-
-class _Tables:
-    kind = "table"
-
-    def accepts(self, value: Any) -> bool:
-        return isinstance(value, pl.DataFrame | pl.LazyFrame | pa.Table) or _is_pandas(value)
-
-    def encode(self, value: Any) -> tuple[str, bytes, int | None]:
-        frame = _to_polars(value)
-        content_id = table_id(frame).id
-        if pl.Categorical in _inner_types(frame):
-            # The same content as text has, and yet not the same to a step.
-            content_id += f"+{hashlib.sha256(str(frame.schema).encode()).hexdigest()[:8]}"
-        return content_id, frame.write_ipc(None, compression="uncompressed").getvalue(), frame.height
-
-    def decode(self, path: Path, hint: Any) -> Any:
-        if hint is pl.LazyFrame:
-            return pl.scan_ipc(path)
-        return hand_over(pl.read_ipc(path), hint)
 
 
 class _Arrays:
@@ -150,7 +131,7 @@ def _plain_numbers(value: Any) -> Any:
     raise NotImplementedError(f"{type(value).__name__} has no plain form")
 
 
-CODECS: list[Codec] = [_Tables(), _Arrays()]
+CODECS: list[Codec] = [Tables(), _Arrays()]
 """Tried in order; other rooms add theirs (models)."""
 
 _PLAIN = _Plain()
@@ -187,13 +168,37 @@ def store(
     """
     codec = next((c for c in CODECS if c.accepts(value)), _PLAIN)
     content_id, body, rows = codec.encode(value)
+    if not isinstance(body, bytes):
+        info = _put_written(objects, body, check)
+        return Stored(_spec(codec, content_id, info, rows))
     if check is not None:
         check(body)
     if inline and codec is _PLAIN and len(body) <= MOST_IN_CATALOG:
         digest = hashlib.sha256(body).hexdigest()
         return Stored(ArtifactSpec(kind=_PLAIN.kind, content_id=content_id, digest=digest, bytes=len(body), body=body))
-    info = objects.put(body)
-    return Stored(ArtifactSpec(kind=codec.kind, content_id=content_id, digest=info.digest, bytes=info.size, rows=rows))
+    return Stored(_spec(codec, content_id, objects.put(body), rows))
+
+
+def _spec(codec: Codec, content_id: str, info: ObjectInfo, rows: int | None) -> ArtifactSpec:
+    return ArtifactSpec(kind=codec.kind, content_id=content_id, digest=info.digest, bytes=info.size, rows=rows)
+
+
+def _put_written(
+    objects: ObjectStore, write: Callable[[Path], None], check: Callable[[bytes], None] | None
+) -> ObjectInfo:
+    path = objects.scratch()
+    try:
+        write(path)
+        if check is not None:
+            check(path.read_bytes())
+        return objects.put_file(path, move=True)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def plain(body: bytes) -> Any:
+    """A plain value that the catalog keeps, as it is without a hint."""
+    return _PLAIN.decode_bytes(body, None)
 
 
 def from_snapshot(snapshot: Snapshot, hint: Any) -> Any:
@@ -205,49 +210,3 @@ def from_snapshot(snapshot: Snapshot, hint: Any) -> Any:
     if hint is pl.LazyFrame:
         return snapshot.scan()
     return hand_over(snapshot.collect(), hint)
-
-
-def hand_over(frame: pl.DataFrame, hint: Any) -> Any:
-    """A table as polars, Arrow or pandas."""
-    if hint in (None, Any, object, pl.DataFrame):
-        return frame
-    if hint is pl.LazyFrame:
-        return frame.lazy()
-    if hint is pa.Table:
-        return frame.to_arrow()
-    if getattr(hint, "__module__", "").split(".")[0] == "pandas":
-        return frame.to_pandas()
-    raise UsageError(
-        f"a table can't be handed over as {getattr(hint, '__name__', hint)}",
-        mend="annotate the parameter as pl.DataFrame, pl.LazyFrame, pa.Table or pd.DataFrame",
-    )
-
-
-def _is_pandas(value: Any) -> bool:
-    return type(value).__module__.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame"
-
-
-def _to_polars(value: Any) -> pl.DataFrame:
-    if isinstance(value, pl.LazyFrame):
-        return value.collect()
-    if isinstance(value, pa.Table):
-        return typing.cast("pl.DataFrame", pl.from_arrow(value))
-    if isinstance(value, pl.DataFrame):
-        return value
-    if value.index.nlevels > 1 or value.index.name is not None:
-        raise UsageError(
-            f"the index {list(value.index.names)} of a pandas table would be lost",
-            mend="give table.reset_index(), so that it is a column",
-        )
-    return pl.from_pandas(value)
-
-
-def _inner_types(frame: pl.DataFrame) -> set[Any]:
-    found: set[Any] = set()
-    waiting: list[Any] = list(frame.dtypes)
-    while waiting:
-        dtype = waiting.pop()
-        found.add(dtype.base_type())
-        waiting += [getattr(dtype, "inner", None)] if getattr(dtype, "inner", None) else []
-        waiting += [field.dtype for field in getattr(dtype, "fields", ())]
-    return found

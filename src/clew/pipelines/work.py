@@ -4,7 +4,6 @@ import contextlib
 import io
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +13,12 @@ from typing import Any
 from clew.data import Snapshot
 from clew.errors import ClewError
 from clew.objects import ObjectStore
-from clew.pipelines import handing, keys, sources, watch
+from clew.pipelines import handing, keys, sources, tracebacks, watch
 from clew.pipelines._step import Step
 from clew.pipelines.handing import Arguments
 from clew.pipelines.project import Project
 from clew.pipelines.secrets import Secret, hidden
 from clew.pipelines.values import Stored
-
-_CLEWS = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -118,17 +115,9 @@ def _failure(error: BaseException, secrets: list[tuple[Secret, str]]) -> Failure
                 hidden(error.message, secrets), mend=None if error.mend is None else hidden(error.mend, secrets)
             )
         return Failure(kind, str(error), own=error, error=error, final=True)
-    text = hidden(users_traceback(error), secrets)
+    text = hidden(tracebacks.of_step(error), secrets)
     # Where a secret was handed over, the exception may hold it: what is shown of it has been cleaned, it itself not.
     return Failure(kind, text, error=None if secrets else error, final=not isinstance(error, Exception))
-
-
-def users_traceback(error: BaseException) -> str:
-    """The traceback from the first frame that isn't clew's."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_CLEWS):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
 
 
 class _TimedOut(BaseException):

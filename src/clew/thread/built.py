@@ -156,7 +156,7 @@ def steps(connection: sa.Connection, run_id: str) -> list[Fact]:
     """The steps of a run in order: each with its state and why it ran or didn't."""
     s = builds.steps.c
     rows = connection.execute(
-        sa.select(s.ordinal, s.name, s.state, s.why, s.error, s.recorded_at, s.ended_at)
+        sa.select(s.ordinal, s.name, s.state, s.why, s.error, s.log, s.recorded_at, s.ended_at)
         .where(s.run_id == run_id)
         .order_by(s.ordinal)
     )
@@ -166,6 +166,7 @@ def steps(connection: sa.Connection, run_id: str) -> list[Fact]:
             "state": row.state,
             "why": row.why,
             "error": row.error,
+            "has_log": row.log is not None,
             "started_at": iso(row.recorded_at),
             "ended_at": iso(row.ended_at),
             "seconds": seconds(row),

@@ -5,7 +5,7 @@ from clew.hub.queries.endpoints import endpoint, endpoints
 from clew.hub.queries.models import model, model_version, models
 from clew.hub.queries.overview import overview
 from clew.hub.queries.predictions import prediction, predictions
-from clew.hub.queries.runs import RunQuery, run, runs
+from clew.hub.queries.runs import RunQuery, log, run, runs
 
 __all__ = [
     "RunQuery",
@@ -14,6 +14,7 @@ __all__ = [
     "datasets",
     "endpoint",
     "endpoints",
+    "log",
     "model",
     "model_version",
     "models",

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from clew.catalog.tables import builds, data, governance, models
 from clew.errors import NotFoundError, UsageError
 from clew.models.bisection.bisect import kept as found_by
+from clew.pipelines import history
 from clew.thread import built
 from clew.thread.times import iso
 from clew.workspace import Workspace
@@ -22,6 +23,7 @@ _MOST_PAGES: Final = 1_000_000
 _MOST_POINTS: Final = 5000
 _MOST_TRIALS: Final = 2000
 _MOST_RANKED: Final = 20
+_MOST_SAID: Final = 200_000  # characters of a log
 _METRIC: Final = "metric:"
 
 _r, _k = builds.runs.c, builds.run_metrics.c
@@ -227,6 +229,7 @@ def run(workspace: Workspace, run_id: str) -> Fact:
                 for row in inputs
             ],
             "steps": built.steps(connection, run_id),
+            "calls": _calls(found["plan"]),
             "metrics": _histories(points),
             "models": _made(connection, [run_id]).get(run_id, []),
             "code": built.code(connection, run_id),
@@ -236,6 +239,19 @@ def run(workspace: Workspace, run_id: str) -> Fact:
                 {"id": str(row.id), "name": row.name, "state": row.state} for row in ([] if trials else children[:PAGE])
             ],
         }
+
+
+def _calls(plan: Sequence[Fact]) -> int | None:
+    """How many steps a plan has; None where steps decide that."""
+    counts = [entry["calls"] for entry in plan]
+    return None if None in counts else sum(counts)
+
+
+def log(workspace: Workspace, run_id: str, step: str) -> Fact:
+    """What a step of a run printed; of very much the end. Raises NotFoundError."""
+    text = history.log(workspace, run_id, step)
+    left = max(0, len(text) - _MOST_SAID)
+    return {"run": run_id, "step": step, "text": text[left:], "left_out": left}
 
 
 def _trials(connection: sa.Connection, sweep: Fact, children: Sequence[Any]) -> Fact:

@@ -1,0 +1,1 @@
+"""What clew's builds cost, beside those of DVC, Hamilton, Kedro, Metaflow, joblib and redun."""
