@@ -9,7 +9,7 @@ from typing import Any
 from clew.errors import IntegrityError, UsageError
 from clew.models.flavors.base import Flavor, Packed
 from clew.models.flavors.lightgbm import LightGBM
-from clew.models.flavors.onnx import Onnx
+from clew.models.flavors.onnx import Onnx, OnnxModel
 from clew.models.flavors.python import Python
 from clew.models.flavors.sklearn import Sklearn
 from clew.models.flavors.torch import Torch
@@ -50,4 +50,4 @@ def named(name: str) -> Flavor:
     )
 
 
-__all__ = ["FLAVORS", "Flavor", "Packed", "named", "pack", "wrap"]
+__all__ = ["FLAVORS", "Flavor", "OnnxModel", "Packed", "named", "pack", "wrap"]

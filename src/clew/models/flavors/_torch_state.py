@@ -139,7 +139,7 @@ class Reader:
         kind: Any = self._named(name)
         if not (isinstance(kind, type) and issubclass(kind, self.torch.nn.Module)):
             raise IntegrityError(f"{name} is no module of PyTorch", mend="register the model anew")
-        module: Any = kind.__new__(kind)
+        module: Any = object.__new__(kind)
         self._modules[at] = module
         state = {name: self.value(one) for name, one in said}
         module.__setstate__(state)

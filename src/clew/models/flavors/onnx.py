@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from clew.errors import DataError, IntegrityError, NotFoundError, UsageError
 from clew.models.capsule import Capsule
@@ -20,6 +21,16 @@ _TYPES = {
     "tensor(int32)": np.int32,
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
+}
+
+_COLUMNS = {
+    "tensor(float)": pl.Float32,
+    "tensor(double)": pl.Float64,
+    "tensor(float16)": pl.Float32,
+    "tensor(int64)": pl.Int64,
+    "tensor(int32)": pl.Int32,
+    "tensor(bool)": pl.Boolean,
+    "tensor(string)": pl.String,
 }
 
 
@@ -48,6 +59,17 @@ class OnnxModel:
                     mend="check it with onnx.checker.check_model; its weights must be in the same file",
                 ) from error
             raise
+
+    def columns(self) -> dict[str, Any]:
+        """Names and polars types of the columns that it takes; of one input n × k, x0 to x(k−1). Empty if it's open."""
+        inputs = self.session.get_inputs()
+        if len(inputs) > 1:
+            return {one.name: _COLUMNS[one.type] for one in inputs if one.type in _COLUMNS}
+        shape = inputs[0].shape
+        width = shape[1] if len(shape) == 2 else None
+        if not isinstance(width, int) or inputs[0].type not in _COLUMNS:
+            return {}
+        return {f"x{at}": _COLUMNS[inputs[0].type] for at in range(width)}
 
     def predict(self, matrix: Any) -> np.ndarray:
         """The first output for n rows.

@@ -69,9 +69,10 @@ class XGBoost:
                 booster.load_model(bytearray(body))
                 return BoosterModel(booster)
             found = getattr(xgboost, about["class"])(**about["parameters"])
+            parameters = found.get_params()
             found.load_model(bytearray(body))
             # Loading sets parameters that were left open; the estimator is to be as it was.
-            found.set_params(**dict.fromkeys(found.get_params()) | about["parameters"])
+            found.set_params(**dict.fromkeys(found.get_params()) | parameters)
         except (xgboost.core.XGBoostError, ValueError, AttributeError, TypeError) as error:
             raise IntegrityError(
                 f"XGBoost can't read the model: {str(error).splitlines()[0]}", mend="register the model anew"
