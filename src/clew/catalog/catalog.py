@@ -19,7 +19,7 @@ from clew.catalog.engine import connect
 from clew.catalog.tables import governance
 from clew.errors import NotFoundError, SchemaError
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest migration that this version of clew knows."""
 
 _ATTEMPTS = 5

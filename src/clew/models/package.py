@@ -54,6 +54,8 @@ def pack(model: Model) -> bytes:
     named = {name: _named(function) for name, function in functions.items()}
     flavor, packed = flavors.pack(model.estimator)
     modules = packed.modules | {getattr(function, "function", function).__module__ for function in functions.values()}
+    code = _code(modules)
+    _check(model)  # before the versions are asked for: some libraries load at the first prediction
     about = {
         "format": FORMAT,
         "flavor": flavor,
@@ -67,9 +69,8 @@ def pack(model: Model) -> bytes:
         f"estimator.{flavor}": packed.body,
         "example.json": json.dumps(model.example.to_dicts(), default=str, indent=2).encode(),
         "example.arrow": model.example.write_ipc(None).getvalue(),
-        **{f"code/{path}": content for path, content in sorted(_code(modules).items())},
+        **{f"code/{path}": content for path, content in sorted(code.items())},
     }
-    _check(model)
     about["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

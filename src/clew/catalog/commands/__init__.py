@@ -26,7 +26,7 @@ from clew.catalog.commands.data import (
     check_name,
 )
 from clew.catalog.commands.governance import CreateWorkspace, EndLease, MoveAlias, RenewLease, TakeLease, check_alias
-from clew.catalog.commands.models import EvaluationSpec, InputSpec, RegisterModel
+from clew.catalog.commands.models import DescribeModel, EvaluationSpec, InputSpec, RegisterModel
 from clew.catalog.commands.serving import (
     AlertSpec,
     CreateEndpoint,
@@ -46,6 +46,7 @@ __all__ = [
     "CreateEndpoint",
     "CreateMonitor",
     "CreateWorkspace",
+    "DescribeModel",
     "DescribeRun",
     "EndLease",
     "EndRun",

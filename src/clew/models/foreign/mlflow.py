@@ -1,5 +1,6 @@
 """MLflow's format: a folder with an MLmodel file. Read without mlflow; the public format, MLflow 1 to 3."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -117,15 +118,7 @@ def _estimator(
                 mend="install the libraries of its requirements.txt, in these versions",
             ) from error
     if name.endswith(".skops"):
-        skops = library("skops.io", "this model")
-        unknown = skops.get_untrusted_types(data=body)
-        foreign = [one for one in unknown if one.split(".")[0] not in ("sklearn", "xgboost", "lightgbm", "collections")]
-        if foreign:
-            raise RefusedError(
-                f"{name} holds types that are not scikit-learn's: {', '.join(foreign)}",
-                mend="load it yourself, look at them, and hand the model to clew.Model",
-            )
-        return named("skops").load(body, {"trusted": unknown}, capsule)
+        return _skops(name, body, capsule)
     if flavor == "xgboost":
         _survives(body, name)
         kind = str(options.get("model_class") or "xgboost.core.Booster").rpartition(".")[2]
@@ -135,6 +128,33 @@ def _estimator(
     raise UsageError(
         f"{name} is no file of scikit-learn that is read", mend="save it with serialization_format='skops'"
     )
+
+
+def _skops(name: str, body: bytes, capsule: Capsule) -> Any:
+    """An estimator in a skops file with nothing but known libraries' classes. Raises RefusedError, DataError."""
+    skops = library("skops.io", "this model")
+    try:
+        unknown = skops.get_untrusted_types(data=body)
+    except Exception as error:
+        raise DataError(f"{name} is no file of skops: {error}", mend="save the model anew") from error
+    foreign = [one for one in unknown if not _is_known_class(one)]
+    if foreign:
+        raise RefusedError(
+            f"{name} holds types that are not scikit-learn's: {', '.join(foreign)}",
+            mend="load it yourself, look at them, and hand the model to clew.Model",
+        )
+    return named("skops").load(body, {"trusted": unknown}, capsule)
+
+
+def _is_known_class(name: str) -> bool:
+    """Whether a name in a skops file is a class of the libraries that are read: no function, and nobody else's."""
+    module, _, last = name.rpartition(".")
+    if module.split(".")[0] not in ("sklearn", "xgboost", "lightgbm", "collections"):
+        return False
+    try:
+        return isinstance(getattr(importlib.import_module(module), last, None), type)
+    except ImportError:
+        return False
 
 
 _TRY = "import sys, xgboost; xgboost.Booster().load_model(bytearray(sys.stdin.buffer.read()))"
