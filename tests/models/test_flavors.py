@@ -259,6 +259,7 @@ def test_bad_models_and_examples_say_how_to_mend_them(tmp_path: Path) -> None:
         (good, pl.DataFrame({"a": [b"x"]}), UsageError, "which a request can't carry"),
         (good, pd.DataFrame({0: [1.0]}), UsageError, "names that are no text"),
         (good, pd.DataFrame({"a": [1.0]}, index=pd.Index([3], name="id")), UsageError, "index"),
+        (good, pd.DataFrame([[1, 2]], columns=["a", "a"]), UsageError, "two columns of the name a"),
         (good, pd.DataFrame({"a": [1, "x"]}), UsageError, "can't be read as a table"),
         (good, pd.DataFrame({"a": pd.Categorical([1, 2])}), UsageError, "categories"),
         (b"no model", X, DataError, "onnxruntime can't run"),
@@ -278,6 +279,19 @@ def test_bad_models_and_examples_say_how_to_mend_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be packaged.*<lambda>") as found:
         pack(Model(lam, example=X))
     assert "with def and no lambda" in str(found.value)
+
+
+def test_xgboost_that_is_not_fitted_and_numbers_of_numpy_as_parameters(tmp_path: Path) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    with pytest.raises(UsageError, match="not fitted"):
+        pack(Model(xgboost.XGBRegressor(), example=X))
+    with pytest.raises(UsageError, match="can't predict"):
+        Model(xgboost.DMatrix(X), example=X)
+    fitted = xgboost.XGBRegressor(n_estimators=2, n_jobs=1, learning_rate=np.float64(0.5)).fit(X, Y)
+    path = tmp_path / "model.zip"
+    path.write_bytes(pack(Model(fitted, example=X)))
+    assert read_about(path)["flavor"] == "ubj"
+    assert unpack(path).estimator.get_params()["learning_rate"] == 0.5
 
 
 def test_a_function_as_a_parameter_of_xgboost_goes_with_the_code() -> None:

@@ -100,6 +100,11 @@ def _from_pandas(frame: Any) -> tuple[pl.DataFrame, Shape]:
             "the example's columns have names that are no text, and requests name their fields",
             mend="table.columns = [str(name) for name in table.columns], before training",
         )
+    if not frame.columns.is_unique:
+        twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+        raise UsageError(
+            f"the example has two columns of the name {', '.join(twice)}", mend="give each column a name of its own"
+        )
     if frame.index.nlevels > 1 or frame.index.name is not None:
         raise UsageError(
             f"the index {list(frame.index.names)} of a pandas table would be lost",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from clew.errors import IntegrityError
+from clew.errors import IntegrityError, UsageError
 from clew.models.capsule import Capsule
 from clew.models.flavors._libraries import library
 from clew.models.flavors.base import Packed, library_of
@@ -40,7 +40,10 @@ class XGBoost:
 
     def accepts(self, estimator: Any) -> bool:
         """Whether it is XGBoost's."""
-        return isinstance(estimator, BoosterModel) or library_of(estimator) == "xgboost"
+        if isinstance(estimator, BoosterModel):
+            return True
+        kinds = hasattr(estimator, "get_booster") or type(estimator).__name__ == "Booster"
+        return library_of(estimator) == "xgboost" and kinds
 
     def wrap(self, estimator: Any) -> Any:
         """A Booster in what makes its matrix; an estimator itself."""
@@ -52,7 +55,12 @@ class XGBoost:
             about: dict[str, Any] = {"class": None}
             booster = estimator.booster
         else:
-            parameters = {name: value for name, value in estimator.get_params().items() if value is not None}
+            if not estimator.__sklearn_is_fitted__():
+                raise UsageError(
+                    f"this {type(estimator).__name__} is not fitted, so it can't predict", mend="fit it first"
+                )
+            given = {name: value for name, value in estimator.get_params().items() if value is not None}
+            parameters = {name: one.item() if isinstance(one, np.generic) else one for name, one in given.items()}
             if not is_plain(parameters):
                 return None
             about = {"class": type(estimator).__name__, "parameters": parameters}
