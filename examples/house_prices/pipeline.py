@@ -64,6 +64,7 @@ def evaluate(model: clew.Model, train_rows: pl.DataFrame, test_rows: pl.DataFram
     return clew.Evaluation(
         metrics,
         [*by_slice("price", bands, truth, predicted), *by_slice("built", decades, truth, predicted)],
+        {"price": bands, "built": decades},
     )
 
 

@@ -8,7 +8,7 @@ from clew._version import __version__
 if TYPE_CHECKING:
     from clew.data import Snapshot
     from clew.errors import ClewError
-    from clew.models import Evaluation, Model, at_least, at_most, better, record, register
+    from clew.models import Evaluation, Model, at_least, at_most, better, no_worse_than_live, record, register
     from clew.pipelines import dataset, each, pipeline, secret, step, when
     from clew.session import Session, open_workspace
 
@@ -23,6 +23,7 @@ _HOME = {
     "better": "clew.models",
     "dataset": "clew.pipelines",
     "each": "clew.pipelines",
+    "no_worse_than_live": "clew.models",
     "open_workspace": "clew.session",
     "pipeline": "clew.pipelines",
     "record": "clew.models",
@@ -44,6 +45,7 @@ __all__ = [
     "better",
     "dataset",
     "each",
+    "no_worse_than_live",
     "open_workspace",
     "pipeline",
     "record",

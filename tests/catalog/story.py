@@ -14,6 +14,7 @@ from clew.catalog.commands import (
     CreateEndpoint,
     CreateMonitor,
     CreateWorkspace,
+    DescribeModel,
     DescribeRun,
     EndLease,
     EndRun,
@@ -160,6 +161,8 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     seven = yield RegisterModel(**version, identity="m1:7")
     eight = yield RegisterModel(**version, identity="m1:8")
     yield RegisterModel(**version, identity="m1:9", refused_because="worse than house-price@2")
+    yield DescribeModel(model_version_id=eight["model_version_id"], intended_use="a first guess at a price")
+    yield DescribeModel(model_version_id=eight["model_version_id"], limits="not for plots without a house")
     yield EndRun(run_id=run_id, state="done", metrics={"mae": 12.25, "loss": float("nan")})
     champion, candidate = seven["model_version_id"], eight["model_version_id"]
     alias: dict[str, Any] = {"owner_kind": "dataset", "owner_id": dataset_id, "alias": "gold"}

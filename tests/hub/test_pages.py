@@ -30,6 +30,8 @@ def paths(house: House) -> list[str]:
         "/models/house-price",
         "/models/house-price/2",
         "/models/house-price/3",
+        "/models/house-price/2/card",
+        "/models/house-price/3/card",
         "/endpoints",
         "/endpoints/house-price",
         "/predictions",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clew.cli import bisect, contract, data, endpoint, model, monitor, rollout, run
+from clew.cli import bisect, card, compare, contract, data, endpoint, model, monitor, rollout, run
 from clew.cli._shared import Json, emit, say, session
 
 app = typer.Typer(
@@ -23,6 +23,11 @@ app.add_typer(contract.app, name="contract")
 app.add_typer(run.runs, name="runs")
 app.add_typer(model.app, name="model")
 model.app.command("bisect")(bisect.bisect)
+model.app.command("import")(compare.import_)
+model.app.command("compare")(compare.compare)
+model.app.command("history")(compare.history)
+model.app.command("describe")(card.describe)
+model.app.command("card")(card.card)
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(endpoint.outcome, name="outcome")
 app.add_typer(rollout.app, name="rollout")

@@ -14,19 +14,20 @@ from clew.errors import ClewError, NotFoundError, OutsideError
 def emit(value: Any, as_json: bool, words: Callable[[], str]) -> None:
     """The result, to stdout. In JSON, numbers that are not finite are null: it has no others."""
     if as_json:
-        sys.stdout.write(json.dumps(_finite(value), indent=2, default=str, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(finite(value), indent=2, default=str, allow_nan=False) + "\n")
     else:
         text = words()
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A value with null where a number isn't finite: JSON has no others."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return value
 
 

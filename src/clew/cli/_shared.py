@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clew._words import number
-from clew.cli._edge import emit, run_guarded, say, short
+from clew.cli._edge import emit, finite, run_guarded, say, short
 from clew.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "OccurredAt",
     "Settings",
     "emit",
+    "finite",
     "opened",
     "parse_moment",
     "parse_settings",

@@ -37,6 +37,7 @@ def list_(model: Annotated[str | None, typer.Argument()] = None, as_json: Json =
 def show(reference: Reference, as_json: Json = False) -> None:
     """One version: metrics, slices, verdicts, what it came from."""
     from clew.models import find
+    from clew.models.comparison import slices_of
 
     with session() as workspace:
         found = find(workspace, reference)
@@ -50,7 +51,7 @@ def show(reference: Reference, as_json: Json = False) -> None:
             "aliases": found.aliases(),
             "metrics": dict(found.metrics),
             "verdicts": found.verdicts,
-            "slices": found.evaluation()["slices"],
+            "slices": slices_of(found),
             "inputs": found.inputs(),
             "signature": dict(found.signature),
         }
@@ -60,14 +61,17 @@ def show(reference: Reference, as_json: Json = False) -> None:
 def _words(value: dict[str, Any]) -> str:
     lines = [f"{value['model']}  {value['state']}  {value['provenance']}  {value['id']}"]
     lines += [f"  {name} = {number(metric)}" for name, metric in value["metrics"].items()]
-    lines += [
-        f"  {'met' if one['met'] else 'NOT MET'}: {one['criterion']} (it is {number(one['value'])}, "
-        f"the limit {number(one['limit'])})"
-        for one in value["verdicts"]
-    ]
+    if value["provenance"] == "imported":
+        lines.append("  it came from elsewhere: nothing is promised about how it was made")
+    lines += [f"  {'met' if one['met'] else 'NOT MET'}: {_verdict(one)}" for one in value["verdicts"]]
     lines += [f"  {one['role']}: {one['snapshot'] or 'rows'} {one['id']}" for one in value["inputs"]]
     slices = table(value["slices"], list(value["slices"][0]), empty="") if value["slices"] else ""
     return "\n".join([*lines, slices])
+
+
+def _verdict(one: dict[str, Any]) -> str:
+    why: str | None = one.get("why")
+    return why or f"{one['criterion']} (it is {number(one['value'])}, the limit {number(one['limit'])})"
 
 
 @app.command()

@@ -67,6 +67,11 @@ PAGES: Final = (
         "model_version",
         lambda workspace, ask: queries.model_version(workspace, _name(ask), _version(ask)),
     ),
+    Page(
+        "/models/{name}/{version}/card",
+        "model_card",
+        lambda workspace, ask: queries.model_card(workspace, _name(ask), _version(ask)),
+    ),
     Page("/endpoints", "endpoints", lambda workspace, _: queries.endpoints(workspace)),
     Page("/endpoints/{name}", "endpoint", lambda workspace, ask: queries.endpoint(workspace, _name(ask))),
     Page("/predictions", "predictions", lambda workspace, _: queries.predictions(workspace)),

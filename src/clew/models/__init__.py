@@ -6,7 +6,7 @@ from clew._lazy import lazy
 
 if TYPE_CHECKING:
     from clew.models._register import register
-    from clew.models.criteria import Criterion, at_least, at_most, better
+    from clew.models.criteria import Criterion, NoWorseThanLive, at_least, at_most, better, no_worse_than_live
     from clew.models.evaluation import Evaluation, by_slice, regression
     from clew.models.model import Model
     from clew.models.recording import Recording, record
@@ -17,6 +17,7 @@ __all__ = [
     "Evaluation",
     "Model",
     "ModelVersion",
+    "NoWorseThanLive",
     "Recording",
     "all_versions",
     "at_least",
@@ -26,6 +27,7 @@ __all__ = [
     "by_slice",
     "find",
     "move_alias",
+    "no_worse_than_live",
     "record",
     "register",
     "regression",
@@ -38,6 +40,7 @@ __getattr__ = lazy(
         "Evaluation": "clew.models.evaluation",
         "Model": "clew.models.model",
         "ModelVersion": "clew.models.registry",
+        "NoWorseThanLive": "clew.models.criteria",
         "Recording": "clew.models.recording",
         "all_versions": "clew.models.registry",
         "at_least": "clew.models.criteria",
@@ -47,6 +50,7 @@ __getattr__ = lazy(
         "by_slice": "clew.models.evaluation",
         "find": "clew.models.registry",
         "move_alias": "clew.models.registry",
+        "no_worse_than_live": "clew.models.criteria",
         "record": "clew.models.recording",
         "register": "clew.models._register",
         "regression": "clew.models.evaluation",

@@ -14,7 +14,10 @@ import polars as pl
 from clew.catalog.commands import EvaluationSpec, InputSpec, RegisterModel
 from clew.data import Snapshot
 from clew.errors import UsageError
+from clew.models import comparison as comparing
+from clew.models.criteria import NoWorseThanLive
 from clew.models.evaluation import Evaluation, loss_summary
+from clew.models.losses import BETTER, shown
 from clew.models.model import Model
 from clew.models.signature import Signature
 from clew.objects import ObjectStore
@@ -88,7 +91,9 @@ def _register(
     packaged: Model = model.load(objects, Model)
     test_rows: pl.DataFrame = test.load(objects, pl.DataFrame)
     train_rows: pl.DataFrame = train.load(objects, pl.DataFrame)
-    judged_by = judge(context.criteria, judged.metrics)
+    check_test(train_rows, test_rows, target, judged.groups)
+    beside = comparing.with_live(context.workspace, model_name, packaged, test_rows, target, model.spec.content_id)
+    judged_by = judge(context.criteria, judged.metrics, beside)
     snapshots = {role: one for role, one in context.snapshots.items() if isinstance(one, Snapshot)}
     answer = context.workspace.catalog.execute(
         RegisterModel(
@@ -114,7 +119,16 @@ def _register(
                 InputSpec(role="test", artifact=test.spec),
             ],
             evaluations=[
-                evaluation_of(objects, packaged, judged, train=train_rows, test=test_rows, proof=test, target=target)
+                evaluation_of(
+                    objects,
+                    packaged,
+                    judged,
+                    train=train_rows,
+                    test=test_rows,
+                    proof=test,
+                    target=target,
+                    beside=beside,
+                )
             ],
             occurred_at=context.occurred_at,
         )
@@ -125,7 +139,19 @@ def _register(
     if judged_by.refused:
         context.result.refused.append(f"{reference}: {judged_by.refused}")
         return "ran", f"{reference} was refused: {judged_by.refused}"
-    return ("ran", f"registered {reference}") if answer["changed"] else ("cached", f"it is {reference}, unchanged")
+    if not answer["changed"]:
+        return "cached", f"it is {reference}, unchanged"
+    return "ran", f"registered {reference}{note(beside)}"
+
+
+def note(beside: Mapping[str, Any] | None) -> str:
+    """How a version compares with the live one, as the end of a sentence."""
+    if beside is None:
+        return ""
+    if "problem" in beside:
+        return f"; it can't be compared with {beside['a']}: {beside['problem']}"
+    first = next(one for one in beside["metrics"] if one["metric"] in BETTER)
+    return f"; beside {beside['a']}, {first['metric']} differs by {shown(first)}: {first['verdict']}"
 
 
 @dataclass(frozen=True)
@@ -136,11 +162,16 @@ class Judgement:
     refused: str | None
 
 
-def judge(criteria: Sequence[Any], metrics: Mapping[str, float]) -> Judgement:
-    """Judge metrics by criteria."""
-    verdicts = [criterion.judge(metrics) for criterion in criteria]
+def judge(criteria: Sequence[Any], metrics: Mapping[str, float], beside: Mapping[str, Any] | None = None) -> Judgement:
+    """Judge metrics by criteria, and by the comparison with the live version."""
+    verdicts = [
+        criterion.judge(beside) if isinstance(criterion, NoWorseThanLive) else criterion.judge(metrics)
+        for criterion in criteria
+    ]
     broken = [verdict for verdict in verdicts if not verdict["met"]]
-    refused = "; ".join(f"{v['criterion']}: it is {v['value']:g}, the limit {v['limit']:g}" for v in broken)
+    refused = "; ".join(
+        v.get("why") or f"{v['criterion']}: it is {v['value']:g}, the limit {v['limit']:g}" for v in broken
+    )
     return Judgement(verdicts, refused or None)
 
 
@@ -153,6 +184,7 @@ def evaluation_of(
     test: pl.DataFrame,
     proof: Stored,
     target: str,
+    beside: Mapping[str, Any] | None = None,
 ) -> EvaluationSpec:
     """How a model did on its test rows, with what live inputs and predictions will be compared with.
 
@@ -164,23 +196,16 @@ def evaluation_of(
         test: the rows that it was tested on, n of them.
         proof: these rows as they are stored.
         target: the column of `test` that holds the truth.
-
-    Raises UsageError when there is no such column, or when there are too few rows.
+        beside: how it compares with the live version.
     """
-    if target not in test.columns:
-        raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
-    for what, rows in (("train", train), ("test", test)):
-        if rows.height < _FEWEST:
-            raise UsageError(
-                f"{what} has {rows.height} rows, and live ones can't be compared with so few",
-                mend=f"hand over at least {_FEWEST} rows",
-            )
     predictions = model.predict(test)
     profile = {
         "target": target,
         "inputs": _profiles(model.signature, train),
         "prediction": freeze_reference(predictions, _SEED, count=_BINS)[1].to_dict(),
         **_losses(predictions, test[target]),
+        "groups": evaluation.groups,
+        "comparison": beside,
     }
     return EvaluationSpec(
         name="test",
@@ -190,6 +215,24 @@ def evaluation_of(
         predictions=values.store(objects, pl.DataFrame({"prediction": predictions})).spec,
         profile=values.store(objects, profile).spec,
     )
+
+
+def check_test(train: pl.DataFrame, test: pl.DataFrame, target: str, groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuse rows that nothing can be compared with: no truth, too few, labels of other rows. Raises UsageError."""
+    if target not in test.columns:
+        raise UsageError(f"the test rows have no column {target!r}", mend="name the column that holds the truth")
+    for what, rows in (("train", train), ("test", test)):
+        if rows.height < _FEWEST:
+            raise UsageError(
+                f"{what} has {rows.height} rows, and live ones can't be compared with so few",
+                mend=f"hand over at least {_FEWEST} rows",
+            )
+    for name, labels in groups.items():
+        if len(labels) != test.height:
+            raise UsageError(
+                f"the group {name!r} has {len(labels)} labels for {test.height} test rows",
+                mend="give one label for each test row, in their order",
+            )
 
 
 def _losses(predictions: np.ndarray, truth: pl.Series) -> dict[str, Any]:
@@ -227,5 +270,7 @@ def identity(
 ) -> str:
     """The same model, from the same snapshots, code and environment, judged the same."""
     used = sorted((role, snapshot.content_id) for role, snapshot in snapshots.items())
-    parts = [model, evaluation, verdicts, used, code, environment]
+    # What it was compared with changes when it goes live itself, and makes it no other version.
+    judged = [{"criterion": one["criterion"], "met": one["met"]} if "why" in one else one for one in verdicts]
+    parts = [model, evaluation, judged, used, code, environment]
     return f"i1:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"

@@ -54,6 +54,10 @@ class Capsule:
         self._builtins = dict(vars(builtins)) | {"__import__": self._import}
         _capsules[self._prefix] = self
 
+    def has(self, name: str) -> bool:
+        """Whether a module of this name is the capsule's."""
+        return name in self._sources
+
     def load(self, name: str) -> ModuleType:
         """A module of the capsule by the name that its own code uses. Raises IntegrityError, or what it raises."""
         if name not in self._sources:
@@ -79,7 +83,7 @@ class Capsule:
             def find_class(self, module: str, name: str) -> Any:
                 if module == __name__ and name == found_again.__name__:
                     return lambda module, name: capsule.attribute(f"{module}:{name}")
-                if module in capsule._sources:
+                if capsule.has(module):
                     return capsule.attribute(f"{module}:{name}")
                 return super().find_class(module, name)
 
@@ -163,6 +167,12 @@ def home_of(module: str) -> tuple[Capsule, str] | None:
     prefix, _, name = module.partition(".")
     capsule = _capsules.get(prefix)
     return None if capsule is None else (capsule, name)
+
+
+def own_name(module: str) -> str:
+    """A module's name as its own code has it: of a model that was loaded from a package, and is packaged again."""
+    home = home_of(module)
+    return module if home is None else home[1]
 
 
 def found_again(module: str, name: str) -> Any:

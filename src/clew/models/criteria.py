@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clew.errors import UsageError
+from clew.models.losses import BETTER, shown
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,68 @@ def better(metric: str, *, than: str, by: float = 0.0) -> Criterion:
     if not 0 <= by < 1:
         raise UsageError(f"by={by} is no share", mend="give a number from 0 to below 1, such as 0.15")
     return Criterion(metric, "at most", 1 - by, than)
+
+
+@dataclass(frozen=True)
+class NoWorseThanLive:
+    """A limit on how much worse than the live version a metric may be, on the same test rows."""
+
+    metric: str
+    margin: float
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"metric": self.metric, "sense": "no worse than live", "limit": self.margin, "of": None}
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"{self.metric} no worse than live by more than {self.margin:g}"
+
+    def judge(self, comparison: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The verdict as JSON: met when harm beyond the margin is excluded, or when nothing is there to compare with.
+
+        Args:
+            comparison: with the live version, as `clew.models.comparison` gives it; None when there is none. One with a
+                "problem" can't exclude anything.
+        """
+        said: dict[str, Any] = {"criterion": self.text, "limit": self.margin}
+        if comparison is None:
+            return {**said, "value": None, "met": True, "why": "there is no version to compare with yet"}
+        against = comparison["a"]
+        if "problem" in comparison:
+            return {
+                **said, "value": None, "met": False, "against": against,
+                "why": f"{self.text}: it can't be compared with {against}: {comparison['problem']}",
+            }  # fmt: skip
+        found = next((one for one in comparison["metrics"] if one["metric"] == self.metric), None)
+        if found is None:
+            raise UsageError(
+                f"the criterion '{self.text}' can't be judged: of these predictions there are "
+                f"{', '.join(one['metric'] for one in comparison['metrics'])}",
+                mend="name one of them",
+            )
+        worse = found["high"] if BETTER[self.metric] == "lower" else -found["low"]
+        met = bool(worse <= self.margin)
+        why = f"{self.metric} differs from that of {against} by {shown(found)}; "
+        why += "harm beyond the margin is excluded" if met else f"{worse:,.4g} worse is not excluded"
+        return {**said, "value": worse, "met": met, "against": against, "why": why}
+
+
+def no_worse_than_live(metric: str, *, margin: float) -> NoWorseThanLive:
+    """`metric` must not be worse than the live version's by more than a margin, on the candidate's test rows.
+
+    The live version is the champion of the endpoint that serves this model, else the newest accepted version. Met when
+    the 95% interval of the difference, row by row, lies within the margin; and for the first version.
+
+    Args:
+        metric: one that each row has: "mae", "mse", "mape" or "accuracy".
+        margin: in the metric's unit, such as 500.0 (dollars); 0 asks for a proof that it is no worse at all.
+    """
+    if metric not in BETTER:
+        raise UsageError(
+            f"{metric!r} is no metric that can be compared row by row", mend=f"name one of {', '.join(sorted(BETTER))}"
+        )
+    if not 0 <= margin < float("inf"):
+        raise UsageError(f"margin={margin} is no margin", mend="give a number from 0 on, in the metric's unit")
+    return NoWorseThanLive(metric, float(margin))

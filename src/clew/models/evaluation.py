@@ -12,10 +12,15 @@ from clew.errors import UsageError
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics, and metrics by slice (each slice a mapping with its name, its rows and its metrics)."""
+    """Metrics, and metrics by slice (each slice a mapping with its name, its rows and its metrics).
+
+    `groups` says, by a slice's name, the label of each test row, in their order: with it versions are compared by
+    slice, and the model card says which slices are weak. Where the slice is a column of the test rows, it isn't needed.
+    """
 
     metrics: dict[str, float]
     slices: list[dict[str, Any]] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)
 
 
 def regression(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

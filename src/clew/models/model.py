@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 
 from clew.errors import UsageError
+from clew.models import flavors
+from clew.models.example import Shape, read_example
 from clew.models.signature import Signature, infer
 
 
@@ -16,8 +18,11 @@ class Model:
     The same code prepares rows for training and for serving, so that the two can't drift apart.
 
     Args:
-        estimator: anything with `predict(matrix)`: scikit-learn, or an object of your own.
-        example: rows as requests will bring them; names and types of the inputs are taken from it.
+        estimator: scikit-learn, XGBoost, LightGBM, a PyTorch module, ONNX (a ModelProto, the path of a file, or its
+            bytes), or any object of your own with `predict(matrix)`.
+        example: rows as requests will bring them: a table of polars, pandas or Arrow, or a numpy array n × inputs
+            (whose columns are then called x0, x1, …). Names and types of the inputs are taken from it; without
+            `before`, the estimator is given rows as this kind of table.
         before: a function of a polars table (n rows) that gives what the estimator takes (n rows).
         after: a function of the estimator's predictions (n values) that gives the model's.
     """
@@ -26,19 +31,17 @@ class Model:
         self,
         estimator: Any,
         *,
-        example: pl.DataFrame,
+        example: Any,
         before: Callable[[pl.DataFrame], Any] | None = None,
         after: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        if not hasattr(estimator, "predict"):
-            raise UsageError(f"a {type(estimator).__name__} can't predict", mend="give an object with predict(…)")
-        if not getattr(example, "height", 0):  # neither pandas has it, nor other tables
-            raise UsageError("the example must be a polars table with rows", mend="give some rows of the training data")
-        self.estimator = estimator
+        self.estimator = flavors.wrap(estimator)
+        rows, shape = read_example(example)
+        self.shape: Shape = shape
         self.before = before
         self.after = after
-        self.example = example.head(5)
-        self.signature: Signature = infer(example)
+        self.signature: Signature = infer(rows)
+        self.example = rows.head(5)
 
     def predict(self, rows: pl.DataFrame) -> np.ndarray:
         """Predictions for rows that have the signature's columns (others are left aside): n rows, n values.
@@ -49,7 +52,7 @@ class Model:
 
     def predict_prepared(self, rows: pl.DataFrame) -> np.ndarray:
         """As `predict`, for a table that has exactly the signature's columns already."""
-        matrix = rows if self.before is None else self.before(rows)
+        matrix = self.shape.give(rows) if self.before is None else self.before(rows)
         raw = np.asarray(self.estimator.predict(matrix))
         values = raw if self.after is None else np.asarray(self.after(raw))
         if values.shape[:1] != (rows.height,):

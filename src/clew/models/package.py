@@ -1,28 +1,27 @@
 """Packaging: a model as one file, with its code, loadable long after and beside other versions.
 
-A package is a zip: `model.json`, the estimator (skops for scikit-learn, so that no pickle is needed; a pickle for
-other objects), the input example, and the Python files of the project that the model's functions live in.
+A package is a zip: `model.json`, the estimator as its flavor keeps it (see `clew.models.flavors`), the input example,
+and the Python files of the project that the model's functions and classes live in.
 """
 
-import contextlib
 import hashlib
 import io
 import json
-import pickle
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from clew.errors import IntegrityError, MissingDependencyError, UsageError
-from clew.models._skops import normal
-from clew.models.capsule import Capsule, found_again, home_of
+from clew.errors import ClewError, IntegrityError, UsageError
+from clew.models import flavors
+from clew.models.capsule import Capsule, home_of, own_name
+from clew.models.example import Shape
+from clew.models.flavors._libraries import versions
 from clew.models.model import Model
 from clew.models.signature import Signature
 from clew.pipelines import project, values
@@ -33,6 +32,7 @@ FORMAT = 1
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
+    AttributeError,
     KeyError,
     ValueError,
     TypeError,
@@ -45,32 +45,52 @@ _FIXED = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(model: Model) -> bytes:
-    """The model as bytes. Raises UsageError for functions that can't be found again (lambdas, notebooks)."""
+    """The model as bytes.
+
+    Raises UsageError when it can't predict its own example, and for functions that can't be found again (lambdas,
+    notebooks).
+    """
     functions = {name: getattr(model, name) for name in ("before", "after") if getattr(model, name) is not None}
     named = {name: _named(function) for name, function in functions.items()}
-    flavor, body, extra, modules = _pack_estimator(model.estimator)
-    modules |= {getattr(function, "function", function).__module__ for function in functions.values()}
+    flavor, packed = flavors.pack(model.estimator)
+    modules = packed.modules | {getattr(function, "function", function).__module__ for function in functions.values()}
+    code = _code(modules)
+    _check(model)  # before the versions are asked for: some libraries load at the first prediction
     about = {
         "format": FORMAT,
         "flavor": flavor,
         "signature": msgspec.to_builtins(model.signature),
+        "shape": msgspec.to_builtins(model.shape),
         "functions": named,
-        "libraries": _libraries(model.estimator),
-        **extra,
+        "libraries": versions(packed.libraries),
+        **packed.about,
     }
+    parts = {
+        f"estimator.{flavor}": packed.body,
+        "example.json": json.dumps(model.example.to_dicts(), default=str, indent=2).encode(),
+        "example.arrow": model.example.write_ipc(None).getvalue(),
+        **{f"code/{path}": content for path, content in sorted(code.items())},
+    }
+    about["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-
-        def write(path: str, content: bytes) -> None:
+        for path, content in {"model.json": json.dumps(about, indent=2, sort_keys=True).encode(), **parts}.items():
             archive.writestr(zipfile.ZipInfo(path, _FIXED), content, zipfile.ZIP_DEFLATED)
-
-        write("model.json", json.dumps(about, indent=2, sort_keys=True).encode())
-        write(f"estimator.{flavor}", body)
-        write("example.json", json.dumps(model.example.to_dicts(), default=str, indent=2).encode())
-        write("example.arrow", model.example.write_ipc(None).getvalue())
-        for path, content in sorted(_code(modules).items()):
-            write(f"code/{path}", content)
     return buffer.getvalue()
+
+
+def _check(model: Model) -> None:
+    try:
+        model.predict(model.example)
+    except ClewError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"the model can't predict its own example: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            if str(error).strip()
+            else f"the model can't predict its own example: {type(error).__name__}",
+            mend="fit it first, and give an example and a function `before` that it can take",
+        ) from error
 
 
 def unpack(path: Path) -> Model:
@@ -81,24 +101,26 @@ def unpack(path: Path) -> Model:
     try:
         with zipfile.ZipFile(path) as archive:
             about = json.loads(archive.read("model.json"))
-            files = {
-                name.removeprefix("code/"): archive.read(name)
-                for name in archive.namelist()
-                if name.startswith("code/")
-            }
-            body = archive.read(f"estimator.{about['flavor']}")
-            example = archive.read("example.arrow")
+            parts = {name: archive.read(name) for name in archive.namelist() if name != "model.json"}
+            # Before any library sees them: XGBoost brings the process down over bytes that are cut short.
+            for name, digest in about.get("sha256", {}).items():
+                if hashlib.sha256(parts[name]).hexdigest() != digest:
+                    raise ValueError(f"{name} is not what was packaged")
+            files = {name.removeprefix("code/"): body for name, body in parts.items() if name.startswith("code/")}
+            body = parts[f"estimator.{about['flavor']}"]
+            example = parts["example.arrow"]
     except _DAMAGE as error:
         raise IntegrityError(f"{path.name} is no whole package of a model: {error}", mend="clew doctor") from error
     if about.get("format") != FORMAT:
         raise IntegrityError(f"a package of format {about.get('format')}", mend="pip install --upgrade clew")
     capsule = Capsule(files, f"model {path.name[:12]}")
     model = Model.__new__(Model)
-    model.estimator = _load_estimator(about, body, capsule)
+    model.estimator = flavors.named(about["flavor"]).load(body, about, capsule)
     model.before = _function(capsule, about, "before")
     model.after = _function(capsule, about, "after")
     model.example = pl.read_ipc(example)
     model.signature = msgspec.convert(about["signature"], Signature)
+    model.shape = msgspec.convert(about.get("shape", {}), Shape)
     return model
 
 
@@ -128,7 +150,7 @@ def _named(function: Callable[..., Any]) -> str:
             f"{name or function!r} of {module} can't be found again when the model is loaded",
             mend="define it at the top of a module beside the pipeline, with def",
         )
-    return f"{_own_name(module)}:{name}"
+    return f"{own_name(module)}:{name}"
 
 
 def _at(module: str, name: str) -> Any:
@@ -139,13 +161,7 @@ def _at(module: str, name: str) -> Any:
     return getattr(found, "function", found)
 
 
-def _own_name(module: str) -> str:
-    """A module's name as its own code has it: of a model that was loaded from a package, and is packaged again."""
-    home = home_of(module)
-    return module if home is None else home[1]
-
-
-def _code(modules: set[str]) -> dict[str, bytes]:
+def _code(modules: frozenset[str]) -> dict[str, bytes]:
     """The Python files of the projects that the model's functions and classes live in."""
     files: dict[str, bytes] = {}
     for name in sorted(modules):
@@ -168,78 +184,6 @@ def _code(modules: set[str]) -> dict[str, bytes]:
                     mend="make the model from one of them alone",
                 )
     return files
-
-
-def _pack_estimator(estimator: Any) -> tuple[str, bytes, dict[str, Any], set[str]]:
-    """How it is packed, the bytes, what loading needs to know, and the modules of the user's classes in it."""
-    if type(estimator).__module__.split(".")[0] == "sklearn":
-        try:
-            import skops.io
-        except ImportError as error:
-            raise MissingDependencyError(
-                "packaging a scikit-learn model needs skops", mend="pip install 'clew[sklearn]'"
-            ) from error
-        with contextlib.suppress(TypeError, pickle.PicklingError, AttributeError):
-            body = skops.io.dumps(estimator)
-            trusted = sorted(skops.io.get_untrusted_types(data=body))
-            # The user's own classes have to come from the package's code, which skops would not look into.
-            if not any(_is_users_type(name) for name in trusted):
-                return "skops", normal(body), {"trusted": trusted}, set()
-    buffer = io.BytesIO()
-    pickler = _Pickler(buffer, protocol=5)
-    try:
-        pickler.dump(estimator)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"a {type(estimator).__name__} can't be packaged: {error}",
-            mend="define its class at the top of a module, and keep open files and locks out of it",
-        ) from error
-    return "pickle", buffer.getvalue(), {}, pickler.modules
-
-
-class _Pickler(pickle.Pickler):
-    """Notes the modules that it refers to, and calls those of a loaded model as their own code does."""
-
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
-        super().__init__(file, protocol=protocol)
-        self.modules: set[str] = set()
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type | FunctionType):
-            module, name = obj.__module__, obj.__qualname__
-            if module == "__main__" or "<" in name:
-                raise pickle.PicklingError(f"{name} of {module} can't be found again when the model is loaded")
-            self.modules.add(module)
-            if home_of(module) is not None:
-                return found_again, (_own_name(module), name)
-        return NotImplemented
-
-
-def _is_users_type(name: str) -> bool:
-    while "." in name:
-        name = name.rpartition(".")[0]
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if isinstance(file, str):
-            return is_users(file)
-    return False
-
-
-def _load_estimator(about: dict[str, Any], body: bytes, capsule: Capsule) -> Any:
-    if about["flavor"] == "skops":
-        try:
-            import skops.io
-        except ImportError as error:
-            raise MissingDependencyError(
-                "this model is scikit-learn's, and skops is not installed", mend="pip install 'clew[sklearn]'"
-            ) from error
-        return skops.io.loads(body, trusted=about["trusted"])
-    return capsule.unpickle(body)
-
-
-def _libraries(estimator: Any) -> dict[str, str]:
-    top = type(estimator).__module__.split(".")[0]
-    version = getattr(sys.modules.get(top), "__version__", None)
-    return {top: str(version)} if version else {}
 
 
 class _Models:

@@ -6,7 +6,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -19,8 +20,9 @@ from clew.catalog.commands import DescribeRun, EndRun, InputSpec, RegisterModel,
 from clew.data import Snapshot
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, OutsideError, RefusedError, UsageError
-from clew.models._register import evaluation_of, identity, judge, packaged_signature
-from clew.models.criteria import Criterion
+from clew.models import comparison as comparing
+from clew.models._register import check_test, evaluation_of, identity, judge, packaged_signature
+from clew.models.criteria import Criterion, NoWorseThanLive
 from clew.models.evaluation import Evaluation, regression
 from clew.models.model import Model
 from clew.models.registry import ModelVersion, find
@@ -43,7 +45,7 @@ class Recording:
         name: str,
         *,
         parameters: dict[str, Any],
-        accept: Sequence[Criterion],
+        accept: Sequence[Criterion | NoWorseThanLive],
         code: project.Project | None,
         occurred_at: datetime,
     ) -> None:
@@ -111,6 +113,7 @@ class Recording:
         test: pl.DataFrame | None = None,
         target: str | None = None,
         slices: Sequence[dict[str, Any]] = (),
+        groups: Mapping[str, Sequence[str]] | None = None,
     ) -> ModelVersion:
         """Register a version of a model; provenance `declared`. One that breaks a criterion is kept as refused.
 
@@ -124,6 +127,7 @@ class Recording:
             test: the rows that it was tested on.
             target: the column of `test` that holds the truth.
             slices: metrics by slice, such as `clew.models.by_slice` gives.
+            groups: by a slice's name, the label of each test row.
 
         Raises:
             UsageError: nothing was used, what is no model, or only some of `train`, `test` and `target`.
@@ -143,20 +147,28 @@ class Recording:
         stored = values.store(objects, model)
         inputs = [InputSpec(role=role, snapshot_id=one.id) for role, one in self._snapshots.items()]
         evaluations = []
+        beside = None
+        judged = Evaluation(dict(self.metrics), list(slices), {key: list(one) for key, one in (groups or {}).items()})
         if train is not None and test is not None and target is not None:
+            check_test(train, test, target, judged.groups)
             proof = values.store(objects, test)
             inputs += [
                 InputSpec(role="train", artifact=values.store(objects, train).spec),
                 InputSpec(role="test", artifact=proof.spec),
             ]
             self._measure(model, test, target)
-            judged = Evaluation(dict(self.metrics), list(slices))
+            judged = replace(judged, metrics=dict(self.metrics))
+            beside = comparing.with_live(self.workspace, name, model, test, target, stored.spec.content_id)
             evaluations.append(
-                evaluation_of(objects, model, judged, train=train, test=test, proof=proof, target=target)
+                evaluation_of(objects, model, judged, train=train, test=test, proof=proof, target=target, beside=beside)
             )
         elif not (train is None and test is None and target is None):
             raise UsageError("train, test and target belong together", mend="give all three, or none")
-        by = judge(self._accept, self.metrics)
+        elif any(isinstance(one, NoWorseThanLive) for one in self._accept):
+            raise UsageError(
+                "without test rows the version can't be compared with the live one", mend="give train, test and target"
+            )
+        by = judge(self._accept, self.metrics, beside)
         code = None if self._code is None else self._code.content_id
         metrics = _finite(self.metrics)
         answer = self.workspace.catalog.execute(
@@ -166,7 +178,7 @@ class Recording:
                 artifact=stored.spec,
                 identity=identity(
                     stored.spec.content_id,
-                    values.store(objects, Evaluation(dict(self.metrics), list(slices))).spec.content_id,
+                    values.store(objects, replace(judged, metrics=dict(self.metrics))).spec.content_id,
                     by.verdicts,
                     self._snapshots,
                     code,
@@ -217,7 +229,7 @@ def record(
     *,
     workspace: Workspace | str | os.PathLike[str] | None = None,
     parameters: dict[str, Any] | None = None,
-    accept: Sequence[Criterion] = (),
+    accept: Sequence[Criterion | NoWorseThanLive] = (),
     occurred_at: datetime | None = None,
 ) -> Iterator[Recording]:
     """Give an existing script or notebook a thread: a run of provenance `declared`.

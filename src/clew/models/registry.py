@@ -103,6 +103,7 @@ class ModelVersion:
                 data.snapshots.c.version,
                 data.contents.c.content_id.label("snapshot_content"),
                 _a.content_id.label("artifact_content"),
+                _a.digest.label("artifact_digest"),
                 _a.rows.label("artifact_rows"),
             )
             .select_from(models.model_inputs)
@@ -120,6 +121,7 @@ class ModelVersion:
                 "snapshot_id": None if row.snapshot_id is None else str(row.snapshot_id),
                 "id": row.snapshot_content or row.artifact_content,
                 "rows": row.artifact_rows,
+                "digest": row.artifact_digest,
             }
             for row in rows
         ]

@@ -15,6 +15,7 @@ from clew.stats.profiles import (
     psi,
 )
 from clew.stats.sequences import ConfidenceSequence
+from clew.stats.slices import excess_p, holm
 
 __all__ = [
     "BettingTest",
@@ -25,7 +26,9 @@ __all__ = [
     "Profile",
     "Shift",
     "describe_shift",
+    "excess_p",
     "freeze_reference",
+    "holm",
     "js_distance",
     "mean_shift",
     "paired_difference",

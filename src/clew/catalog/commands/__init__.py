@@ -27,7 +27,7 @@ from clew.catalog.commands.data import (
     check_name,
 )
 from clew.catalog.commands.governance import CreateWorkspace, EndLease, MoveAlias, RenewLease, TakeLease, check_alias
-from clew.catalog.commands.models import EvaluationSpec, InputSpec, RegisterModel
+from clew.catalog.commands.models import DescribeModel, EvaluationSpec, InputSpec, RegisterModel
 from clew.catalog.commands.serving import (
     AlertSpec,
     CreateEndpoint,
@@ -47,6 +47,7 @@ __all__ = [
     "CreateEndpoint",
     "CreateMonitor",
     "CreateWorkspace",
+    "DescribeModel",
     "DescribeRun",
     "EndLease",
     "EndRun",

@@ -123,3 +123,28 @@ class RegisterModel(Command, frozen=True, kw_only=True):
                 ),
                 profile_artifact_id=record_artifact(tx, evaluation.profile) if evaluation.profile else None,
             )
+
+
+class DescribeModel(Command, frozen=True, kw_only=True):
+    """Say what a version, and those after it until another is described, is for, and where it must not be trusted."""
+
+    model_version_id: Id
+    intended_use: str | None = None
+    limits: str | None = None
+
+    def apply(self, tx: Transaction) -> str:
+        """Give the description's id. What is left out stays as it was said before."""
+        if not (self.intended_use or self.limits):
+            raise UsageError("a description without a word", mend="say what it is for (--use) or its limits (--limits)")
+        if tx.find(models.model_versions, id=self.model_version_id) is None:
+            raise NotFoundError(f"no model version {self.model_version_id}", mend="clew model list")
+        table = models.model_descriptions
+        mine = table.c.model_version_id == self.model_version_id
+        before = tx.first(sa.select(table).where(mine).order_by(table.c.id.desc()).limit(1))
+        said = {
+            name: given or (None if before is None else getattr(before, name))
+            for name, given in (("intended_use", self.intended_use), ("limits", self.limits))
+        }
+        if before is not None and all(getattr(before, name) == one for name, one in said.items()):
+            return str(before.id)
+        return tx.insert(table, model_version_id=self.model_version_id, **said)

@@ -67,3 +67,15 @@ model_evaluations = sa.Table(
     ref("profile_artifact_id", "artifacts", nullable=True),
     moment("recorded_at"),
 )
+
+# What people say that a version, and those after it, are for. The newest counts; the earlier ones stay.
+model_descriptions = sa.Table(
+    "model_descriptions",
+    metadata,
+    key(),
+    ref("model_version_id", "model_versions"),
+    text("intended_use", nullable=True),
+    text("limits", nullable=True),
+    ref("actor_id", "actors"),
+    moment("recorded_at"),
+)

@@ -2,7 +2,7 @@
 
 from clew.hub.queries.datasets import changes, dataset, datasets, snapshot
 from clew.hub.queries.endpoints import endpoint, endpoints
-from clew.hub.queries.models import model, model_version, models
+from clew.hub.queries.models import model, model_card, model_version, models
 from clew.hub.queries.overview import overview
 from clew.hub.queries.predictions import prediction, predictions
 from clew.hub.queries.runs import RunQuery, log, run, runs
@@ -16,6 +16,7 @@ __all__ = [
     "endpoints",
     "log",
     "model",
+    "model_card",
     "model_version",
     "models",
     "overview",

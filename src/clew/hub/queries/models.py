@@ -9,8 +9,9 @@ from clew.catalog.tables import models as tables
 from clew.errors import NotFoundError
 from clew.hub.queries.datasets import MOST
 from clew.hub.queries.endpoints import live
-from clew.models.registry import VERSIONS
+from clew.models.registry import VERSIONS, find
 from clew.thread import served
+from clew.thread.card import card
 from clew.thread.times import iso
 from clew.thread.why import lineage
 from clew.workspace import Workspace
@@ -113,6 +114,11 @@ def model_version(workspace: Workspace, name: str, version: int) -> Fact:
                 for one in moves
             ],
         }
+
+
+def model_card(workspace: Workspace, name: str, version: int) -> Fact:
+    """The model card of one version. Raises NotFoundError."""
+    return card(find(workspace, f"{name}@{version}"))
 
 
 def _brief(row: sa.Row[Any]) -> Fact:
