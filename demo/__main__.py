@@ -201,9 +201,34 @@ class Demo:
             }
         )
 
+    def worse(self) -> None:
+        """7. What made the faulty versions worse."""
+        title("7  Why are they worse?")
+        good = self.summary["rollouts"][0]["candidate"]
+        feet, stale = (one["candidate"] for one in self.summary["rollouts"][1:])
+        self.bisected(good, feet)
+        say("The other passed its own test best of all; what came true in service tells it apart:")
+        self.bisected(good, stale, "--outcomes", ENDPOINT)
+
+    def bisected(self, good: str, bad: str, *more: str) -> None:
+        """Which of the changes between two versions made one worse."""
+        found = self.clew("model", "bisect", good, bad, *more)
+        say(f"on {found['judged_on']}, {found['metric']} {found['found']['good']:,.0f} → {found['found']['bad']:,.0f}:")
+        level = found["found"]
+        while level["inside"]:
+            [level] = level["inside"].values()
+        for one in level["effects"]:
+            low, high = one["adding"][1:]
+            say(f"    {'guilty' if one['matters'] else '      '} {low:+8,.0f} to {high:+8,.0f}  {one['says']}")
+        cached = sum(not one.get("fresh") for one in found["builds"])
+        say(f"{len(found['builds'])} builds, {cached} of them wholly from the cache")
+        self.summary.setdefault("bisections", []).append(
+            {name: found[name] for name in ("good", "bad", "verdict", "says", "judged_on", "rows")}
+        )
+
     def thread(self, replay: Replay) -> None:
-        """7. The thread of one prediction."""
-        title("7  Why this prediction?")
+        """8. The thread of one prediction."""
+        title("8  Why this prediction?")
         candidates = [one for one in replay.answered if one["day"].startswith("1997") and one["version"].endswith("@2")]
         chosen = candidates[0]["id"]
         for line in self.clew.words("why", chosen).splitlines():
@@ -211,8 +236,8 @@ class Demo:
         self.summary["why"] = chosen
 
     def way_back(self) -> None:
-        """8. Back to version 1."""
-        title("8  The way back to version 1")
+        """9. Back to version 1."""
+        title("9  The way back to version 1")
         restored = self.clew("model", "restore", "house-price@1", str(self.folder / "restored-house-price-1"))
         say(f"restored to {restored['folder']}: code, data, parameters, environment, model, README")
         rebuilt = self.clew("model", "rebuild", "house-price@1")
@@ -249,6 +274,7 @@ class Demo:
             self.timed("monitor", self.monitor)
             self.timed("1997", self.second_version, replay)
             self.timed("1998", self.faulty_versions, replay)
+        self.timed("worse", self.worse)
         self.timed("why", self.thread, replay)
         self.timed("way back", self.way_back)
         self.summary["requests"], self.summary["outcomes"] = replay.requests, replay.outcomes
@@ -281,6 +307,8 @@ def closing(demo: Demo, seconds: float) -> None:
             f"{one['candidate']:15} ({one['name']}) {one['state'].replace('_', ' ')} "
             f"after {last['requests']:,} requests and {last['outcomes']:,} outcomes"
         )
+    for one in demo.summary["bisections"]:
+        say(f"{one['bad']:15} is worse by {one['says'].partition(': ')[2]}")
     say(f"{'house-price@1':15} rebuilt: {demo.summary['rebuild']['verdict']}")
     say(f"{demo.summary['requests']:,} requests, {demo.summary['outcomes']:,} outcomes, {seconds:.0f} s in all")
     out = Path.cwd() / "demo-summary.json"
