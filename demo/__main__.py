@@ -86,12 +86,12 @@ class Demo:
 
     def sweep(self) -> None:
         """Several trials of the same pipeline, which share the steps before the one that is varied."""
-        varied = ["--set", "trees=50..150", "--set", "learning_rate=log:0.03..0.3", "--set", "register=false"]
-        swept = self.clew("sweep", PIPELINE, *varied, "--trials", "6", "--minimize", "mae")
+        varied = ["--set", "trees=40..120", "--set", "learning_rate=log:0.03..0.3", "--set", "register=false"]
+        swept = self.clew("sweep", PIPELINE, *varied, "--trials", "4", "--minimize", "mae", "--executor", "inline")
         trials = [self.clew.quietly("runs", "show", one["run"]) for one in swept["trials"]]
         shared = Counter(step["name"] for one in trials for step in one["steps"] if step["status"] == "cached")
         told = ", ".join(f"{name} {count} ×" for name, count in shared.items())
-        say(f"{len(trials)} trials side by side; taken from the cache: {told}")
+        say(f"{len(trials)} trials; taken from the cache: {told}")
         for one in sorted(swept["trials"], key=lambda one: one["value"])[:3]:
             say(f"    MAE {one['value']:,.0f} with {_parameters(one['parameters'])}")
         say(

@@ -2,6 +2,7 @@ import logging
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 import pytest
@@ -16,6 +17,7 @@ from clew.hub.app import PAGES
 
 def paths(house: House) -> list[str]:
     made = house.filled
+    failed = house.pages.get(f"/api/runs/{made.runs['failed']}").json()
     return [
         "/",
         "/datasets",
@@ -26,6 +28,7 @@ def paths(house: House) -> list[str]:
         "/runs",
         f"/runs/{made.runs['train 2']}",
         f"/runs/{made.runs['failed']}",
+        *(f"/runs/{made.runs['failed']}/steps/{quote(step['name'], safe='')}/log" for step in failed["steps"]),
         "/models",
         "/models/house-price",
         "/models/house-price/2",

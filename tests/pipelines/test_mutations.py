@@ -1,4 +1,4 @@
-"""What must run again after an edit runs again, and what needn't doesn't: three sets, two of them written blind."""
+"""What must run again after an edit runs again, and what needn't doesn't: three sets, the second written blind."""
 
 import json
 import os

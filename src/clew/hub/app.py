@@ -56,7 +56,7 @@ PAGES: Final = (
     Page("/runs", "runs", lambda workspace, ask: queries.runs(workspace, _run_query(ask))),
     Page("/runs/{id}", "run", lambda workspace, ask: queries.run(workspace, _id(ask))),
     Page(
-        "/runs/{id}/steps/{name}/log",
+        "/runs/{id}/steps/{name:path}/log",
         "log",
         lambda workspace, ask: queries.log(workspace, _id(ask), _name(ask)),
     ),
