@@ -246,19 +246,6 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
         )
 
 
-@app.command("used-by")
-def used_by(reference: Reference, as_json: Json = False) -> None:
-    """The runs that read a snapshot, and the models that it trained."""
-    from clew.data import find
-    from clew.data.listing import used_by as users
-
-    with opened() as workspace:
-        found = users(find(workspace, reference))
-    words = [f"run {one['run']} ({one['name']}, {one['state']})" for one in found["runs"]]
-    words += [f"model {one['model']} ({one['state']})" for one in found["models"]]
-    emit(found, as_json, lambda: "\n".join(words) or "nothing used it")
-
-
 @app.command()
 def policy(
     name: Annotated[str, typer.Argument(help="The dataset.")],
