@@ -76,6 +76,18 @@ PAGES: Final = (
     Page("/endpoints/{name}", "endpoint", lambda workspace, ask: queries.endpoint(workspace, _name(ask))),
     Page("/predictions", "predictions", lambda workspace, _: queries.predictions(workspace)),
     Page("/predictions/{id}", "prediction", lambda workspace, ask: queries.prediction(workspace, _id(ask))),
+    Page(
+        "/thread/{kind}/{name}",
+        "thread",
+        lambda workspace, ask: queries.thread(
+            workspace, ask.path_params["kind"], _name(ask), ask.query_params.get("open")
+        ),
+    ),
+    Page(
+        "/compare/{name}/{other}",
+        "compare",
+        lambda workspace, ask: queries.against(workspace, _name(ask), ask.path_params["other"]),
+    ),
 )
 
 

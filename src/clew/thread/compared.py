@@ -1,4 +1,4 @@
-"""Two runs side by side: data, code, libraries, parameters, steps and metrics, and what of each differs."""
+"""Two runs or model versions side by side: data, code, libraries, parameters, steps, metrics; what of each differs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,8 @@ import sqlalchemy as sa
 
 from clew.catalog.tables import builds, data, models
 from clew.errors import ClewError
+from clew.models import find as find_version
+from clew.models.registry import ModelVersion
 from clew.pipelines.history import find_run
 from clew.pipelines.keys import difference
 from clew.thread import texts
@@ -198,3 +200,78 @@ def data_diff(connection: sa.Connection, before: str, after: str) -> Fact:
     if a.version > b.version:
         found["added"], found["removed"] = found["removed"], found["added"]
     return found
+
+
+def compare_versions(workspace: Workspace, first: str, second: str) -> Fact:
+    """Two model versions side by side: `compare_runs` of the runs that made them, and how each did.
+
+    `versions` says what the two are; `metrics` holds both values of each metric, equal ones too; `slices` has a row
+    for each slice that either was measured on, with both values of each metric. `same_test` is whether both were
+    tested on the very same rows; when not, their metrics don't compare.
+
+    Raises NotFoundError, UsageError: there is no such version.
+    """
+    a, b = find_version(workspace, first), find_version(workspace, second)
+    runs = compare_runs(workspace, a.run_id, b.run_id)
+    evaluations = [_evaluation(workspace, one) for one in (a, b)]
+    return {
+        **runs,
+        "versions": [
+            {
+                "reference": one.reference,
+                "model": one.model,
+                "state": one.state,
+                "provenance": one.provenance,
+                "id": one.content_id,
+                "run": one.run_id,
+                "refused_because": one.refused_because,
+                "aliases": one.aliases(),
+                "occurred_at": one.occurred_at.isoformat(),
+            }
+            for one in (a, b)
+        ],
+        "metrics": {name: [a.metrics.get(name), b.metrics.get(name)] for name in sorted({*a.metrics, *b.metrics})},
+        "slices": _slices(evaluations[0]["slices"], evaluations[1]["slices"]),
+        "same_test": evaluations[0]["test"] is not None and evaluations[0]["test"] == evaluations[1]["test"],
+    }
+
+
+def _evaluation(workspace: Workspace, version: ModelVersion) -> Fact:
+    e, artifacts = models.model_evaluations.c, builds.artifacts.c
+    row = workspace.catalog.first(
+        sa.select(e.slices, artifacts.content_id)
+        .outerjoin(builds.artifacts, artifacts.id == e.test_artifact_id)
+        .where(e.model_version_id == version.id)
+        .order_by(e.name != "test", e.id)
+        .limit(1)
+    )
+    return {"slices": None if row is None else row.slices, "test": None if row is None else row.content_id}
+
+
+def _slices(left: Any, right: Any) -> list[Fact]:
+    """A row for each slice, in the order of the first version, with both values of each number."""
+    sides = [_by_slice(one) for one in (left, right)]
+    found = []
+    for key in dict.fromkeys([*sides[0], *sides[1]]):
+        a, b = sides[0].get(key, {}), sides[1].get(key, {})
+        numbers = [
+            name
+            for name in dict.fromkeys([*a, *b])
+            if name not in ("slice", "value", "rows") and isinstance(a.get(name, b.get(name)), int | float)
+        ]
+        found.append(
+            {
+                "slice": key[0],
+                "value": key[1],
+                "rows": [a.get("rows"), b.get("rows")],
+                "metrics": {name: [a.get(name), b.get(name)] for name in numbers},
+            }
+        )
+    return found
+
+
+def _by_slice(slices: Any) -> dict[tuple[str, str], Fact]:
+    rows = slices if isinstance(slices, list) else []
+    return {
+        (str(one.get("slice")), str(one.get("value"))): one for one in rows if isinstance(one, dict) and "slice" in one
+    }

@@ -5,6 +5,7 @@ one file; an index of ids (`ids.py`) beside each says which, if any. The column 
 record ended in the segment: a reader that was in the middle of it goes on where it was.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -74,12 +75,21 @@ class CompactedSegment:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._predictions = self._open(_PREDICTIONS)
+        self._held: dict[str, pa.NativeFile] = {}
         try:
-            self._outcomes = self._open(_OUTCOMES)
+            for name in (_PREDICTIONS, _OUTCOMES):
+                self._held[name] = self._read(functools.partial(pa.OSFile, str(folder / name)))
         except BaseException:
-            self._predictions.close()
+            self.close()
             raise
+
+    @functools.cached_property
+    def _predictions(self) -> pq.ParquetFile:
+        return self._parquet(_PREDICTIONS)
+
+    @functools.cached_property
+    def _outcomes(self) -> pq.ParquetFile:
+        return self._parquet(_OUTCOMES)
 
     @property
     def count(self) -> int:
@@ -107,8 +117,8 @@ class CompactedSegment:
 
     def close(self) -> None:
         """Close the files."""
-        self._predictions.close()
-        self._outcomes.close()
+        for file in self._held.values():
+            file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -118,9 +128,9 @@ class CompactedSegment:
     ) -> None:
         self.close()
 
-    def _open(self, name: str) -> pq.ParquetFile:
-        path = self._folder / name
-        return self._read(lambda: pq.ParquetFile(path, page_checksum_verification=True))
+    def _parquet(self, name: str) -> pq.ParquetFile:
+        """Its footer is read at first use: who looks one record up needs only one of the two."""
+        return self._read(lambda: pq.ParquetFile(self._held[name], page_checksum_verification=True))
 
     @classmethod
     def may_hold(cls, folder: Path, *, prediction: str | None = None, outcomes_of: str | None = None) -> bool:
@@ -136,7 +146,11 @@ class CompactedSegment:
         rows = find_rows((self._folder / name).with_suffix(_IDS), value)
         if rows is not None:
             groups = sorted({row // _GROUP_ROWS for row in rows})
-            return self._read(lambda: file.read_row_groups(groups)).filter(pc.field(column) == value)
+            # A thread for each column costs more than it gains for one small group.
+            table = self._read(lambda: file.read_row_groups(groups, use_threads=False))
+            places = [groups.index(row // _GROUP_ROWS) * _GROUP_ROWS + row % _GROUP_ROWS for row in rows]
+            found = table.take(places)
+            return found.filter(pc.equal(found[column], value))
         index = file.schema_arrow.get_field_index(column)
         groups = []
         for number in range(file.metadata.num_row_groups):
