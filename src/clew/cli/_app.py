@@ -15,6 +15,7 @@ from clew.cli import (
     endpoint,
     model,
     monitor,
+    retention,
     rollout,
     run,
     side_by_side,
@@ -45,6 +46,8 @@ app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(endpoint.outcome, name="outcome")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(monitor.app, name="monitor")
+app.add_typer(retention.app, name="retention")
+app.add_typer(retention.hold, name="hold")
 run.runs.command("compare")(side_by_side.runs)
 data.app.command("used-by")(used_by.snapshot)
 model.app.command("used-by")(used_by.version)

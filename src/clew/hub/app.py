@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from clew.catalog.tables import governance
-from clew.errors import ClewError, NotFoundError, NotPermittedError, OutsideError, UsageError
+from clew.errors import ClewError, NotFoundError, NotPermittedError, OutsideError, RefusedError, UsageError
 from clew.hub import queries, render, security
 from clew.workspace import Workspace
 
@@ -190,8 +190,17 @@ class _Hub:
         return self._page("error", request, {**facts, "status": status}, status)
 
 
+_STATUS: Final = (
+    (NotFoundError, 404),
+    (UsageError, 400),
+    (NotPermittedError, 403),
+    (OutsideError, 503),
+    (RefusedError, 409),
+)
+
+
 def _status(error: ClewError) -> int:
-    for kind, status in ((NotFoundError, 404), (UsageError, 400), (NotPermittedError, 403), (OutsideError, 503)):
+    for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
     return 500

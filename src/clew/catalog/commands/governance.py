@@ -57,9 +57,9 @@ class MoveAlias(Command, frozen=True, kw_only=True):
     def _check_target(self, tx: Transaction) -> None:
         """Two kinds of owners share the table, so it can't have foreign keys."""
         if self.owner_kind == "dataset":
-            found = tx.find(data.snapshots, id=self.to_id, dataset_id=self.owner_id)
+            found = tx.lock(data.snapshots, id=self.to_id, dataset_id=self.owner_id)
         else:
-            found = tx.find(models.model_versions, id=self.to_id, model_id=self.owner_id)
+            found = tx.lock(models.model_versions, id=self.to_id, model_id=self.owner_id)
         if found is None:
             raise NotFoundError(
                 f"no version {self.to_id} of that {self.owner_kind}", mend=f"clew {_LISTED[self.owner_kind]} list"

@@ -1,6 +1,6 @@
 """The durable journal of predictions and outcomes: append-only, acknowledged after fdatasync, compacted to Parquet."""
 
-from clew.serving.journal.compact import compact, compact_segment, drop_before, rewrite_segment
+from clew.serving.journal.compact import compact, compact_segment, drop_before, drop_segment, rewrite_segment
 from clew.serving.journal.counts import Answered, answered, seals
 from clew.serving.journal.find import find_prediction, outcomes_of
 from clew.serving.journal.reader import JournalReader, Watermark
@@ -27,6 +27,7 @@ __all__ = [
     "compact",
     "compact_segment",
     "drop_before",
+    "drop_segment",
     "find_prediction",
     "outcomes_of",
     "rewrite_segment",
