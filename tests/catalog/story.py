@@ -26,6 +26,7 @@ from clew.catalog.commands import (
     ForgetStep,
     FragmentSpec,
     GroupSpec,
+    ImportWorkspace,
     InputSpec,
     MoveAlias,
     PlaceHold,
@@ -67,6 +68,12 @@ def tell(catalog: Catalog, through: Callable[[Command], Command]) -> tuple[list[
 
 def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     yield CreateWorkspace(clew_version="0.1.0")
+    yield ImportWorkspace(
+        manifest_sha256=digest("manifest"),
+        workspace_id="019b0000-0000-7000-8000-000000000000",
+        clew_version="0.1.0",
+        rows={},
+    )
     dataset_id = yield CreateDataset(name="house-sales", key_columns=["id"], subject_column="owner")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="drop", reason="nobody needs it")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="pseudonym", reason="it joins with the calls")

@@ -21,6 +21,7 @@ from clew.cli import (
     side_by_side,
     used_by,
 )
+from clew.cli import workspace as whole
 from clew.cli._shared import Json, emit, say, session
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(endpoint.outcome, name="outcome")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(monitor.app, name="monitor")
+app.add_typer(whole.app, name="workspace")
 app.add_typer(retention.app, name="retention")
 app.add_typer(retention.hold, name="hold")
 run.runs.command("compare")(side_by_side.runs)

@@ -26,7 +26,15 @@ from clew.catalog.commands.data import (
     SourceSpec,
     check_name,
 )
-from clew.catalog.commands.governance import CreateWorkspace, EndLease, MoveAlias, RenewLease, TakeLease, check_alias
+from clew.catalog.commands.governance import (
+    CreateWorkspace,
+    EndLease,
+    ImportWorkspace,
+    MoveAlias,
+    RenewLease,
+    TakeLease,
+    check_alias,
+)
 from clew.catalog.commands.models import DescribeModel, EvaluationSpec, InputSpec, RegisterModel
 from clew.catalog.commands.retention import ApplyRetention, HoldKind, PlaceHold, ReleaseHold, SegmentSpec
 from clew.catalog.commands.serving import (
@@ -61,6 +69,7 @@ __all__ = [
     "FragmentSpec",
     "GroupSpec",
     "HoldKind",
+    "ImportWorkspace",
     "InputSpec",
     "MoveAlias",
     "PlaceHold",

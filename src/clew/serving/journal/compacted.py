@@ -65,6 +65,14 @@ def write_compacted(
     return before, after
 
 
+def write_indexes(folder: Path) -> None:
+    """Write the indexes of a segment whose files came without."""
+    for name, key in ((_PREDICTIONS, "id"), (_OUTCOMES, "prediction_id")):
+        file = pq.ParquetFile(folder / name)
+        ids = (one for batch in file.iter_batches(_BATCH, columns=[key]) for one in batch.column(0).to_pylist())
+        write_ids((folder / name).with_suffix(_IDS), ids)
+
+
 class CompactedSegment:
     """A segment's two Parquet files, both open, so that they stay readable when a newer generation replaces them.
 
