@@ -13,6 +13,7 @@ from clew.cli import (
     contract,
     data,
     endpoint,
+    journal,
     model,
     monitor,
     retention,
@@ -48,6 +49,7 @@ app.add_typer(endpoint.outcome, name="outcome")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(monitor.app, name="monitor")
 app.add_typer(whole.app, name="workspace")
+app.add_typer(journal.app, name="journal")
 app.add_typer(retention.app, name="retention")
 app.add_typer(retention.hold, name="hold")
 run.runs.command("compare")(side_by_side.runs)

@@ -43,5 +43,21 @@ def import_(
     )
 
 
+@app.command()
+def backup(
+    dest: Annotated[Path, typer.Argument(help="A folder that is empty, or holds the backup before.")],
+    as_json: Json = False,
+) -> None:
+    """Copy a folder workspace while others write to it; again into the same folder copies only what is new."""
+    from clew.thread.backup import back_up
+
+    with opened() as workspace, progress() as report:
+        found = back_up(workspace, dest, report=report)
+    words = (
+        f"{found['objects']:,} objects, {found['copied']:,} of them new, {found['segments']:,} segments of the journal"
+    )
+    emit(found, as_json, lambda: f"backed up to {dest}: {words}")
+
+
 def _counts(found: dict[str, Any]) -> str:
     return f"{found['rows']:,} rows, {found['objects']:,} objects, {found['records']:,} predictions and outcomes"

@@ -9,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew._version import __version__
-from clew.catalog import SCHEMA, now
+from clew.catalog import SCHEMA, Catalog, now
 from clew.catalog.retention import GONE
 from clew.catalog.tables import builds, governance, metadata, models, object_columns
 from clew.data import all_of, checkout, files
 from clew.data._gone import gone
 from clew.errors import RefusedError
+from clew.objects import ObjectStore
 from clew.objects.base import digest_of_file
 from clew.thread.exchange import manifest, rows, segments
 from clew.workspace import Workspace
@@ -49,7 +50,7 @@ def export_workspace(workspace: Workspace, dest: Path, *, laid_out: bool = True,
             counts[table.name] = rows.dump(connection, table, dest / "catalog" / f"{table.name}.jsonl")
         digests = named(connection)
         identity = connection.execute(sa.select(governance.workspace.c.id)).scalar()
-    digests |= _in_listings(workspace, connection_digests=digests)
+    digests |= in_listings(workspace.objects, workspace.catalog, digests)
     (dest / "objects").mkdir()
     for number, digest in enumerate(sorted(digests), 1):
         _copy(workspace, digest, dest / "objects" / digest)
@@ -100,12 +101,12 @@ def named(connection: sa.Connection) -> set[str]:
     return digests
 
 
-def _in_listings(workspace: Workspace, connection_digests: set[str]) -> set[str]:
-    """The objects that listings of files name in turn."""
+def in_listings(objects: ObjectStore, catalog: Catalog, digests: set[str]) -> set[str]:
+    """The objects that those of `digests` which are listings of files name in turn."""
     table = metadata.tables["contents"]
     query = sa.select(table.c.listing).where(table.c.listing.is_not(None), table.c.state.not_in(GONE))
-    listings = {str(row.listing) for row in workspace.catalog.rows(query)} & connection_digests
-    return set().union(*(files.objects_of(workspace.objects, one) for one in sorted(listings)))
+    listings = {str(row.listing) for row in catalog.rows(query)} & digests
+    return set().union(*(files.objects_of(objects, one) for one in sorted(listings)))
 
 
 def _copy(workspace: Workspace, digest: str, target: Path) -> None:
