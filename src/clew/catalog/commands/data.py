@@ -156,7 +156,7 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
         else:
             content_pk = str(found.id)
             tx.update(data.contents, data.contents.c.id == content_pk, state="live", **described)
-            forget_groups(tx, content_pk)
+            _forget_groups(tx, content_pk)
         _lay_groups(tx, content_pk, self.groups)
         return content_pk
 
@@ -177,7 +177,7 @@ class ReplaceGroups(Command, frozen=True, kw_only=True):
         query = sa.select(groups.c.rope).where(groups.c.content_pk == self.content_pk).order_by(groups.c.ordinal)
         if [row.rope for row in tx.connection.execute(query)] != self.ropes:
             return False
-        forget_groups(tx, self.content_pk)
+        _forget_groups(tx, self.content_pk)
         _lay_groups(tx, self.content_pk, self.groups)
         return True
 
@@ -254,7 +254,7 @@ def _lay_groups(tx: Transaction, content_pk: str, groups: list[GroupSpec]) -> No
             tx.insert(data.group_fragments, group_id=group_id, fragment_id=known[fragment.digest])
 
 
-def forget_groups(tx: Transaction, content_pk: str) -> None:
+def _forget_groups(tx: Transaction, content_pk: str) -> None:
     """Take away where a content's rows lay; a fragment that no other content needs is released from now on."""
     groups, used, fragments = data.column_groups, data.group_fragments.c, data.fragments.c
     mine = sa.select(groups.c.id).where(groups.c.content_pk == content_pk)

@@ -6,7 +6,6 @@ import msgspec
 import sqlalchemy as sa
 
 from clew.catalog.command import Command, Count, Id, Moment, Row, Transaction
-from clew.catalog.commands.data import forget_groups
 from clew.catalog.retention import Plan, Rule, parts, plan
 from clew.catalog.tables import builds, data, governance, models, serving
 from clew.errors import NotFoundError, UsageError
@@ -84,8 +83,7 @@ class ApplyRetention(Command, frozen=True, kw_only=True):
         _state(tx, models.model_versions, going.versions)
         _state(tx, data.snapshots, going.snapshots)
         _state(tx, data.contents, going.contents)
-        for content_pk in going.contents:
-            forget_groups(tx, content_pk)
+        _forget_groups(tx, going.contents)
         _state(tx, builds.artifacts, going.artifacts)
         _forget_steps(tx, going.artifacts)
         for segment in self.segments:
@@ -116,6 +114,20 @@ class ApplyRetention(Command, frozen=True, kw_only=True):
 def _state(tx: Transaction, table: sa.Table, ids: list[str]) -> None:
     for some in parts(ids):
         tx.update(table, table.c.id.in_(some), state="expired")
+
+
+def _forget_groups(tx: Transaction, contents: list[str]) -> None:
+    """Take away where contents lay; fragments that none runs through any more are released from now on."""
+    groups, used, fragments = data.column_groups, data.group_fragments, data.fragments
+    for some in parts(contents):
+        mine = sa.select(groups.c.id).where(groups.c.content_pk.in_(some))
+        query = sa.select(used.c.fragment_id).where(used.c.group_id.in_(mine)).distinct()
+        touched = [str(one) for one in tx.connection.execute(query).scalars()]
+        tx.connection.execute(used.delete().where(used.c.group_id.in_(mine)))
+        tx.connection.execute(groups.delete().where(groups.c.content_pk.in_(some)))
+        free = ~sa.exists().where(used.c.fragment_id == fragments.c.id)
+        for few in parts(touched):
+            tx.update(fragments, fragments.c.id.in_(few) & free, released_at=tx.recorded_at)
 
 
 def _forget_steps(tx: Transaction, artifacts: list[str]) -> None:
