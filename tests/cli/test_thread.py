@@ -35,6 +35,7 @@ def test_used_by_and_compare_in_words(cli: Cli, home: Path) -> None:
     second = cli("run", "flow.py", "--set", "k=2", "--json").json()["run"]
     used = cli("data", "used-by", "rows@1").out
     assert f"run {first} (main, done) as rows" in used
+    assert "step total, in 1 of the newest runs" in used
     assert "predictions: 0" in used
     said = cli("runs", "compare", first[-10:], "latest").out
     for expected in (

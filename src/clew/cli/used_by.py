@@ -26,7 +26,7 @@ def _snapshot(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['snapshot']}  {found['state']}  {found['id']}"]
     lines += [f"  run {one['run']} ({one['name']}, {one['state']}) as {one['as']}" for one in found["runs"]]
     lines += _more(found["runs_in_all"], len({one["run"] for one in found["runs"]}), "runs")
-    lines += [f"  step {one['step']}, in {one['runs']:,} run(s)" for one in found["steps"]]
+    lines += [f"  step {one['step']}, in {one['runs']} of the newest runs" for one in found["steps"]]
     for one in found["models"]:
         live = ", live" if one["live"] else ""
         answered = f", {one['predictions']:,} predictions" if one["predictions"] else ""

@@ -15,7 +15,10 @@ from clew.workspace import Workspace
 Fact = dict[str, Any]
 
 MOST = 100
-"""Runs, versions and steps that are listed; all of them are counted."""
+"""Runs and versions that are listed; all of them are counted."""
+
+STEPS_OF = 20
+"""How many of the newest runs are looked at for steps that were handed a snapshot."""
 
 _v, _m, _i, _r = models.model_versions.c, models.models.c, models.model_inputs.c, builds.runs.c
 _t, _o, _e = serving.route_targets.c, serving.routes.c, serving.endpoints.c
@@ -24,7 +27,8 @@ _t, _o, _e = serving.route_targets.c, serving.routes.c, serving.endpoints.c
 def snapshot_used_by(workspace: Workspace, reference: str, *, most: int = MOST) -> Fact:
     """What used a snapshot: runs and steps that read it, versions that it trained or tested, where these answered.
 
-    Lists hold the newest `most`; `runs_in_all` and `models_in_all` count all. `endpoints` are those whose routes ever
+    Lists hold the newest `most`; `runs_in_all` and `models_in_all` count all. `steps` are those of the newest
+    `STEPS_OF` runs, each with in how many of these it was handed the snapshot. `endpoints` are those whose routes ever
     named one of the versions. `predictions` are counted from the journal's seals; see `clew.serving.journal.answered`.
 
     Raises:
@@ -58,7 +62,7 @@ def snapshot_used_by(workspace: Workspace, reference: str, *, most: int = MOST) 
         ).scalar_one()
         roles = _roles(connection, found.id, [str(row.id) for row in versions])
         routed = _routed(connection, trained)
-        steps = _steps(connection, found.content_id, most)
+        steps = _steps(connection, found.content_id, [str(row.id) for row in runs[:STEPS_OF]])
     counts = answered(workspace.journal)
     live = {row["id"] for one in routed for row in one["live"]}
     by_version: dict[str, int] = {}
@@ -170,24 +174,18 @@ def _names(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
     return {str(row.id): f"{row.name}@{row.version}" for row in rows}
 
 
-def _steps(connection: sa.Connection, content_id: str, most: int) -> list[Fact]:
-    """The steps that were handed this content, by name, with how many runs each did so in."""
-    s, a, k = builds.steps.c, builds.artifacts.c, builds.step_artifacts.c
-    newest = (
-        sa.select(s.name, s.run_id)
-        .select_from(builds.artifacts)
-        .join(builds.step_artifacts, k.artifact_id == a.id)
-        .join(builds.steps, s.id == k.step_id)
-        .where(a.content_id == content_id, k.direction == "in")
-        .subquery()
-    )
+def _steps(connection: sa.Connection, content_id: str, runs: list[str]) -> list[Fact]:
+    """The steps of these runs that were handed this content, as their keys say, each with in how many runs it was."""
+    s = builds.steps.c
     rows = connection.execute(
-        sa.select(newest.c.name, sa.func.count(newest.c.run_id.distinct()).label("runs"))
-        .group_by(newest.c.name)
-        .order_by(newest.c.name)
-        .limit(most)
+        sa.select(s.name, s.run_id, s.key_parts).where(s.run_id.in_(runs), s.key_parts.is_not(None)).order_by(s.ordinal)
     )
-    return [{"step": row.name, "runs": int(row.runs)} for row in rows]
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        handed = row.key_parts.get("inputs") if isinstance(row.key_parts, dict) else None
+        if isinstance(handed, dict) and content_id in handed.values():
+            found.setdefault(row.name, set()).add(str(row.run_id))
+    return [{"step": name, "runs": len(ids)} for name, ids in found.items()]
 
 
 def model_used_by(workspace: Workspace, reference: str, *, most: int = MOST) -> Fact:
