@@ -137,6 +137,8 @@ def test_what_is_live_aliased_held_or_newest_stays_with_all_that_it_needs(projec
             refused()
         assert caught.value.mend
     assert not (tmp_path / "never").exists()
+    shown = project.start("data", "show", "points@1")
+    assert (shown.wait(), "expired" in shown.stdout) == (0, True)
     assert snapshot_used_by(workspace, "points@1")["state"] == "expired"
     assert model_used_by(workspace, "slope@1")["state"] == "expired"
     # Once more there is nothing to do, and the source can be added again.
