@@ -6,6 +6,7 @@ inside the process, in a workspace that is open; the limit is 50 ms for the 99th
 """
 
 import argparse
+import os
 import platform
 import random
 import shutil
@@ -145,7 +146,8 @@ def _ask(root: Path, journal: Path, given: argparse.Namespace) -> Found:
             ("a run by the end of its id", find_run, [(run()[-10:],) for _ in range(times)]),
         ]
         assert len(why(workspace, learned())["outcomes"]) == 1
-        return {"questions": [_timed(workspace, *question) for question in questions]}
+        asked = [_timed(workspace, *question) for question in questions]
+        return {"questions": asked, "load": round(os.getloadavg()[0], 1)}
 
 
 def _timed(workspace: Any, question: str, ask: Callable[..., Any], of: list[tuple[Any, ...]]) -> Found:
@@ -163,6 +165,7 @@ def _timed(workspace: Any, question: str, ask: Callable[..., Any], of: list[tupl
         "p99_ms": round(took[int(len(took) * 0.99)], 2),
         "worst_ms": round(took[-1], 2),
         "cpu_ms": round(statistics.median(used), 2),
+        "cpu_p99_ms": round(sorted(used)[int(len(used) * 0.99)], 2),
     }
     verdict = "met" if found["p99_ms"] <= LIMIT_MS else "MISSED"
     figures = f"median {found['median_ms']:>7} ms, p99 {found['p99_ms']:>7} ms, {found['cpu_ms']:>6} ms of CPU"
@@ -181,12 +184,18 @@ def markdown(found: Found) -> str:
         f"`{command}`, asked inside the process; {found['machine']}, shared with other work.",
         f"The journal has {size}. The limit is {LIMIT_MS:g} ms for the 99th percentile.",
         "",
-        "| question | " + " | ".join(f"{name}: median, p99 (CPU) in ms" for name in found["catalogs"]) + " | limit |",
+        "| question | "
+        + " | ".join(
+            f"{name}, load {one['load']}: median, p99 in ms (of CPU)" for name, one in found["catalogs"].items()
+        )
+        + " | limit |",
         "|---|" + "---|" * (len(found["catalogs"]) + 1),
     ]
     tables = [one["questions"] for one in found["catalogs"].values()]
     for rows in zip(*tables, strict=True):
-        figures = " | ".join(f"{row['median_ms']}, {row['p99_ms']} ({row['cpu_ms']})" for row in rows)
+        figures = " | ".join(
+            f"{row['median_ms']}, {row['p99_ms']} ({row['cpu_ms']}, {row['cpu_p99_ms']})" for row in rows
+        )
         verdict = "met" if all(row["p99_ms"] <= LIMIT_MS for row in rows) else "**missed**"
         lines.append(f"| {rows[0]['question']} | {figures} | {verdict} |")
     return "\n".join(lines)
