@@ -26,6 +26,7 @@ def paths(house: House) -> list[str]:
         "/runs",
         f"/runs/{made.runs['train 2']}",
         f"/runs/{made.runs['failed']}",
+        f"/runs/{made.runs['train 2']}/steps/clean/log",
         "/models",
         "/models/house-price",
         "/models/house-price/2",
