@@ -10,6 +10,7 @@ from tests.catalog.things import WHEN, artifact, code, digest, environment, snap
 from clew.catalog import Catalog, Command
 from clew.catalog.commands import (
     AlertSpec,
+    ApplyRetention,
     CreateDataset,
     CreateEndpoint,
     CreateMonitor,
@@ -25,17 +26,21 @@ from clew.catalog.commands import (
     ForgetStep,
     FragmentSpec,
     GroupSpec,
+    ImportWorkspace,
     InputSpec,
     MoveAlias,
+    PlaceHold,
     RecordContract,
     RecordContractCheck,
     RecordDecision,
     RecordReport,
     RecordSegment,
     RegisterModel,
+    ReleaseHold,
     RelocateContent,
     RenewLease,
     ReplaceGroups,
+    SegmentSpec,
     SetPolicy,
     SourceSpec,
     StartRollout,
@@ -63,6 +68,12 @@ def tell(catalog: Catalog, through: Callable[[Command], Command]) -> tuple[list[
 
 def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     yield CreateWorkspace(clew_version="0.1.0")
+    yield ImportWorkspace(
+        manifest_sha256=digest("manifest"),
+        workspace_id="019b0000-0000-7000-8000-000000000000",
+        clew_version="0.1.0",
+        rows={},
+    )
     dataset_id = yield CreateDataset(name="house-sales", key_columns=["id"], subject_column="owner")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="drop", reason="nobody needs it")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="pseudonym", reason="it joins with the calls")
@@ -213,6 +224,21 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
         contract_id=contract["contract_id"], content_pk=content_pk, passed=True, results=[], run_id=run_id
     )
 
+    old_id = yield StartRun(
+        name="old", pipeline="train", entry="flow.py:train", provenance="recorded", code_id=code_id,
+        environment_id=environment_id, parameters={}, criteria={}, inputs={}, occurred_at=WHEN,
+    )  # fmt: skip
+    yield FinishStep(
+        run_id=old_id, ordinal=0, name="clean", state="ran", cache_key=f"s1:{digest('old')}", key_parts={}, why="new",
+        outputs={"clean": artifact("old")}, started_at=WHEN,
+    )  # fmt: skip
+    yield EndRun(run_id=old_id, state="done")
+    yield PlaceHold(kind="version", target_id=champion, reason="case 17")
+    yield ReleaseHold(kind="version", target_id=champion)
+    segment = SegmentSpec(writer="server-1", sequence=1, predictions=900, outcomes=70)
+    beyond = SegmentSpec(writer="server-2", sequence=1, predictions=1, outcomes=0, first_id="a", last_id="a")
+    yield ApplyRetention(newer_than=datetime(2100, 1, 1, tzinfo=UTC), segments=[segment, beyond])
+
 
 def dump(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, with ids named by the order in which they were made, and without the moments of here."""
@@ -229,7 +255,7 @@ def dump(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
 
     def plain(row: sa.Row[Any]) -> dict[str, Any]:
         fields = dict(row._mapping)
-        for here in ("recorded_at", "ended_at", "superseded_at"):
+        for here in ("recorded_at", "ended_at", "superseded_at", "released_at", "expires_at"):
             if isinstance(fields.get(here), datetime) and fields[here] != WHEN:
                 fields[here] = "here"
         return {name: named(value) for name, value in fields.items()}

@@ -72,7 +72,8 @@ def test_data(cli: Cli, home: Path) -> None:
     assert pl.read_parquet(home / "out" / "t.parquet").rows() == [(1, "a"), (2, "b")]
     verified = cli("data", "verify", "--json").json()
     assert [(one["reference"], one["fault"]) for one in verified] == [("t@2", None), ("t@1", None)]
-    assert cli("data", "used-by", "t@1", "--json").json() == {"runs": [], "models": []}
+    used = cli("data", "used-by", "t@1", "--json").json()
+    assert (used["runs"], used["models"], used["predictions"]["total"]) == ([], [], 0)
     assert cli("data", "policy", "t", "--json").json() == []
     assert cli("data", "policy", "t", "x", "allow", "--reason", "fine", "--json").json() == [
         {"column": "x", "action": "allow", "reason": "fine"}
@@ -217,7 +218,7 @@ def test_upgrade_brings_an_older_schema_up(cli: Cli, home: Path) -> None:
     said = cli("data", "list")
     assert said.code == 5
     assert "mend: clew" in said.err
-    assert cli("upgrade", "--json").json() == {"migrations": ["0001", "0002", "0003", SCHEMA]}
+    assert cli("upgrade", "--json").json() == {"migrations": ["0001", "0002", "0003", "0004", SCHEMA]}
     assert cli("upgrade").out == "nothing to do\n"
     assert cli("data", "list").code == 0
 

@@ -3,10 +3,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.thread.filled import fill, opened
 
 from clew.data import add
-from clew.data.listing import datasets, sources, used_by
+from clew.data.listing import datasets, sources
 from clew.data.policies import declare
 from clew.thread.doctor import examine
 from clew.workspace import Workspace
@@ -33,17 +32,6 @@ def test_sources_say_which_file_it_was(workspace: Workspace, tmp_path: Path) -> 
     assert [(one["uri"], one["kind"], one["bytes"]) for one in found] == [(str(path), "csv", 4)]
     assert len(found[0]["sha256"]) == 64
     assert sources(add(workspace, "u", pl.DataFrame({"a": [1]})).snapshot)[0]["uri"] == "memory:polars"
-
-
-def test_what_used_a_snapshot(tmp_path: Path) -> None:
-    from clew.data import by_id
-
-    with opened(tmp_path) as filled_workspace:
-        filled = fill(filled_workspace)
-        used = used_by(by_id(filled_workspace, filled.snapshots[1]))
-    assert used["models"]
-    assert all("@" in one["model"] for one in used["models"])
-    assert all(set(one) == {"run", "name", "state", "as"} for one in used["runs"])
 
 
 @pytest.mark.parametrize("how", ["gone", "flipped"])

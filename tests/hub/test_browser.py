@@ -151,3 +151,22 @@ def test_who_logs_out_is_asked_again(page: Page, url: str) -> None:
     leave.click()
     page.goto(f"{url}/runs")
     expect(page).to_have_url(f"{url}/login?next=/runs")
+
+
+def test_the_thread_is_walked_by_clicks_and_two_versions_are_compared(page: Page, house: House, url: str) -> None:
+    page.goto(f"{url}/datasets/house-sales/2")
+    page.get_by_role("link", name="its thread").click()
+    expect(page).to_have_url(re.compile(r"/thread/snapshot/house-sales(@|%40)2$"))
+    picture = page.locator("svg.network")
+    expect(picture.locator("a")).to_have_count(8)
+    assert picture.evaluate("picture => picture.getBoundingClientRect().right") <= 1280
+    picture.locator("a").filter(has_text="house-price@2").click()
+    expect(page.get_by_role("heading", name="The thread of house-price@2")).to_be_visible()
+    picture.locator("a").filter(has_text="house-price@2").click()
+    expect(page).to_have_url(f"{url}/models/house-price/2")
+    page.get_by_role("link", name="against house-price@1").click()
+    expect(page.get_by_role("heading", name="house-price@1 → house-price@2")).to_be_visible()
+    expect(page.locator("#slices")).to_contain_text("city = Chur")
+    expect(page.locator("#data")).to_contain_text("1,484")
+    page.goto(f"{url}/thread/prediction/{house.filled.predictions[0]}")
+    expect(picture.locator("a")).to_have_count(8)

@@ -29,6 +29,7 @@ def paths(house: House) -> list[str]:
         f"/runs/{made.runs['train 2']}",
         f"/runs/{made.runs['failed']}",
         *(f"/runs/{made.runs['failed']}/steps/{quote(step['name'], safe='')}/log" for step in failed["steps"]),
+        f"/runs/{made.runs['train 2']}/steps/clean/log",
         "/models",
         "/models/house-price",
         "/models/house-price/2",
@@ -40,6 +41,9 @@ def paths(house: House) -> list[str]:
         "/predictions",
         f"/predictions/{made.predictions[0]}",
         f"/predictions/{made.predictions[1]}",
+        "/thread/snapshot/house-sales@2",
+        f"/thread/run/{made.runs['failed']}",
+        "/compare/house-price@1/house-price@2",
     ]
 
 
@@ -156,7 +160,7 @@ def test_an_endpoint_shows_its_rollout_with_decisions_pictures_monitor_and_route
 def test_a_snapshot_shows_schema_sources_findings_policies_and_users(house: House) -> None:
     facts = house.pages.get("/api/datasets/house-sales/2").json()
     assert facts["schema"][0] == ["sale_id", "int64"]
-    assert [one["model"] for one in facts["used_by"]["models"]] == ["house-price@2", "house-price@3"]
+    assert [one["model"] for one in facts["used_by"]["models"]] == ["house-price@3", "house-price@2"]
     text = house.pages.get("/datasets/house-sales/2").text
     for said in ("sale_id", "house_sales_2.csv.gz", "names a person", "warning", "house-price@3", "61.2 kB"):
         assert said in text

@@ -19,6 +19,7 @@ from clew.catalog.commands import EndRun
 from clew.catalog.tables import builds
 from clew.errors import ClewError, NotFoundError, StepError, UsageError
 from clew.pipelines import history
+from clew.thread.compared import compare_runs
 from clew.thread.doctor import examine
 
 THREE = """
@@ -268,10 +269,14 @@ def test_history(project: Project) -> None:
     shown = history.show(project.workspace, first.run[-8:])
     assert shown["inputs"][0]["snapshot"] == "sales@1"
     assert shown["parameters"] == {"sales": "sales@latest", "k": 1}
-    compared = history.compare(project.workspace, first.run, second.run)
+    compared = compare_runs(project.workspace, first.run, second.run)
     assert compared["data"] == {"sales": ["sales@1", "sales@2"]}
     assert compared["parameters"] == {"k": [1, 2]}
     assert compared["code"] is None
+    assert (compared["data_diff"]["sales"]["removed"], compared["data_diff"]["sales"]["added"]) == (3, 0)
+    assert compared["steps"] == [
+        {"step": "answer", "why": ["input sales changed", "parameter k changed (1 → 2)"]},
+    ]
     explained = history.explain(project.workspace, "latest", "answer")
     assert explained["why"] == "input sales changed; parameter k changed (1 → 2)"
     assert explained["key"].startswith("k3:")

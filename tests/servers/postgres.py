@@ -51,6 +51,11 @@ class PostgresServer:
                 self._programs = shutil.copytree(self._programs.parent, self._home / "programs") / "bin"
 
     @property
+    def programs(self) -> Path:
+        """The folder of its programs, such as pg_dump."""
+        return self._programs
+
+    @property
     def url(self) -> str:
         """The URL of the maintenance database; `database_url` gives that of another."""
         return self.database_url("postgres")

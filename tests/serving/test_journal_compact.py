@@ -119,7 +119,7 @@ def test_a_lookup_reads_one_row_group(tmp_path: Path) -> None:
         journal.append([prediction(number) for number in range(40_000)]).result()
     (folder,) = compact(tmp_path)
     file = pq.ParquetFile(folder / "predictions.parquet")
-    assert file.metadata.num_row_groups == 3
+    assert file.metadata.num_row_groups == 10
     bounds = [file.metadata.row_group(group).column(0).statistics for group in range(3)]
     assert bounds[0].max < bounds[1].min <= bounds[1].max < bounds[2].min
     assert find_prediction(tmp_path, uid(39_999)) == prediction(39_999)

@@ -5,7 +5,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,11 +103,14 @@ class Catalog:
             raise NotFoundError(f"no row {row_id} in {table.name}")
         return row
 
-    def execute(self, command: Command, actor: Actor | None = None) -> Any:
+    def execute(
+        self, command: Command, actor: Actor | None = None, *, bulk: Callable[[sa.Connection], None] | None = None
+    ) -> Any:
         """Apply one command in one transaction, and keep it in the command log.
 
         The command is taken as its JSON says it, so that it does the same here as through a hub. When two make the
-        same thing at once, the later one is applied again and finds what the other made.
+        same thing at once, the later one is applied again and finds what the other made. `bulk` writes in the same
+        transaction, after the command, what is too much for one: the rows of an import.
 
         Raises:
             UsageError: a field is wrong, or names what isn't there; nothing has changed.
@@ -119,17 +122,19 @@ class Catalog:
         with failures(f"{type(command).__name__} could not be written"):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    return self._execute_once(command, who)
+                    return self._execute_once(command, who, bulk)
                 except sa.exc.DBAPIError as error:
                     if attempt == _ATTEMPTS or not is_race(error):
                         raise
                 time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - so that two don't meet again
         raise AssertionError("the last attempt returns or raises")
 
-    def _execute_once(self, command: Command, who: Actor) -> Any:
+    def _execute_once(self, command: Command, who: Actor, bulk: Callable[[sa.Connection], None] | None) -> Any:
         with self.engine.connect().execution_options(clew_write=True) as connection, connection.begin():
             tx = Transaction(connection, self._actor_id(connection, who), now())
             answer = command.apply(tx)
+            if bulk is not None:
+                bulk(connection)
             tx.insert(governance.commands, name=type(command).__name__, payload=command.payload())
         self._actor_ids[who] = tx.actor_id
         return answer

@@ -87,15 +87,20 @@ def key() -> sa.Column[str]:
     return sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True)
 
 
-def ref(name: str, target: str, *, nullable: bool = False, primary_key: bool = False) -> sa.Column[str]:
-    """A foreign key to `target.id`, indexed so that the thread can be walked backwards too."""
+def ref(
+    name: str, target: str, *, nullable: bool = False, primary_key: bool = False, index: bool = True
+) -> sa.Column[str]:
+    """A foreign key to `target.id`, indexed so that the thread can be walked backwards too.
+
+    Without `index` where an index of the table's own begins with it.
+    """
     return sa.Column(
         name,
         sa.Uuid(as_uuid=False),
         sa.ForeignKey(f"{target}.id"),
         nullable=nullable,
         primary_key=primary_key,
-        index=True,
+        index=index,
     )
 
 

@@ -6,7 +6,23 @@ from typing import Annotated
 
 import typer
 
-from clew.cli import bisect, card, compare, contract, data, endpoint, model, monitor, rollout, run
+from clew.cli import (
+    bisect,
+    card,
+    compare,
+    contract,
+    data,
+    endpoint,
+    journal,
+    model,
+    monitor,
+    retention,
+    rollout,
+    run,
+    side_by_side,
+    used_by,
+)
+from clew.cli import workspace as whole
 from clew.cli._shared import Json, emit, say, session
 
 app = typer.Typer(
@@ -32,6 +48,13 @@ app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(endpoint.outcome, name="outcome")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(monitor.app, name="monitor")
+app.add_typer(whole.app, name="workspace")
+app.add_typer(journal.app, name="journal")
+app.add_typer(retention.app, name="retention")
+app.add_typer(retention.hold, name="hold")
+run.runs.command("compare")(side_by_side.runs)
+data.app.command("used-by")(used_by.snapshot)
+model.app.command("used-by")(used_by.version)
 app.command("run")(run.run)
 app.command("sweep")(run.sweep)
 app.command("serve")(endpoint.serve)

@@ -118,6 +118,7 @@ def list_(as_json: Json = False) -> None:
 def show(reference: Reference, as_json: Json = False) -> None:
     """One snapshot: schema, rows, where it came from."""
     from clew.data import find
+    from clew.data._gone import gone
     from clew.data.listing import sources
 
     with opened() as workspace:
@@ -125,6 +126,7 @@ def show(reference: Reference, as_json: Json = False) -> None:
         value: dict[str, Any] = {
             "dataset": found.dataset,
             "version": found.version,
+            "state": gone(workspace, found.content_pk) or "live",
             "id": found.content_id,
             "kind": found.kind,
             "rows": found.rows,
@@ -139,6 +141,8 @@ def show(reference: Reference, as_json: Json = False) -> None:
     words = [
         f"{found.reference}  {found.kind}  {'–' if found.rows is None else f'{found.rows:,}'} rows  {found.content_id}"
     ]
+    if value["state"] != "live":
+        words.append(f"  {value['state']}: what it was is known, its rows are gone")
     words += [f"  {name}: {kind}" for name, kind in found.schema or []]
     words += [f"  from {one['uri']} ({one['kind']})" for one in value["sources"]]
     emit(value, as_json, lambda: "\n".join(words))
@@ -244,19 +248,6 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
             f"{len(bad)} of {len(verdicts)} snapshots are damaged",
             mend="add the same source again with --repair; without it, put the objects back from a backup",
         )
-
-
-@app.command("used-by")
-def used_by(reference: Reference, as_json: Json = False) -> None:
-    """The runs that read a snapshot, and the models that it trained."""
-    from clew.data import find
-    from clew.data.listing import used_by as users
-
-    with opened() as workspace:
-        found = users(find(workspace, reference))
-    words = [f"run {one['run']} ({one['name']}, {one['state']})" for one in found["runs"]]
-    words += [f"model {one['model']} ({one['state']})" for one in found["models"]]
-    emit(found, as_json, lambda: "\n".join(words) or "nothing used it")
 
 
 @app.command()

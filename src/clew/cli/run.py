@@ -297,17 +297,6 @@ def _show(found: dict) -> str:  # type: ignore[type-arg]
 
 
 @runs.command()
-def compare(first: str, second: str, as_json: Json = False) -> None:
-    """What differs between two runs."""
-    from clew.pipelines.history import compare as compare_runs
-    from clew.workspace import open_folder
-
-    with open_folder() as workspace:
-        found = compare_runs(workspace, first, second)
-    emit(found, as_json, lambda: "\n".join(f"{name}: {value}" for name, value in found.items()))
-
-
-@runs.command()
 def explain(run: str, step: str, as_json: Json = False) -> None:
     """Why a step ran, or didn't."""
     from clew.pipelines.history import explain as explain_step

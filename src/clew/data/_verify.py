@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clew.data import files
+from clew.data._gone import gone
 from clew.data.snapshot import Snapshot
 from clew.errors import ClewError
 
@@ -18,11 +19,16 @@ class Verdict:
 
 
 def verify(snapshots: Iterable[Snapshot]) -> list[Verdict]:
-    """Check snapshots one by one; a fault is named, and does not stop the others. Each object is read once."""
+    """Check snapshots one by one; a fault is named, and does not stop the others. Each object is read once.
+
+    Those whose rows expired or were erased are left out: there is nothing to check.
+    """
     checked: dict[str, str | None] = {}
     contents: dict[str, str | None] = {}
     verdicts = []
     for snapshot in snapshots:
+        if gone(snapshot.workspace, snapshot.content_pk):
+            continue
         if snapshot.content_pk not in contents:
             faults = _faults(snapshot, checked)
             contents[snapshot.content_pk] = "; ".join(faults) or None

@@ -1,10 +1,10 @@
-"""What there is: datasets with their newest version, and what used a snapshot."""
+"""What there is: datasets with their newest version, and where a snapshot came from."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from clew.catalog.tables import builds, data, models
+from clew.catalog.tables import data
 from clew.data.snapshot import Snapshot
 from clew.workspace import Workspace
 
@@ -44,27 +44,6 @@ def datasets(workspace: Workspace) -> list[dict[str, Any]]:
         }
         for row in workspace.catalog.rows(query)
     ]
-
-
-def used_by(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
-    """The runs that read a snapshot, and the model versions that it trained."""
-    runs = snapshot.workspace.catalog.rows(
-        sa.select(builds.runs.c.id, builds.runs.c.name, builds.runs.c.state, builds.run_inputs.c.role)
-        .join(builds.run_inputs, builds.run_inputs.c.run_id == builds.runs.c.id)
-        .where(builds.run_inputs.c.snapshot_id == snapshot.id)
-        .order_by(builds.runs.c.id)
-    )
-    versions = snapshot.workspace.catalog.rows(
-        sa.select(models.models.c.name, models.model_versions.c.version, models.model_versions.c.state)
-        .join(models.model_versions, models.model_versions.c.model_id == models.models.c.id)
-        .join(models.model_inputs, models.model_inputs.c.model_version_id == models.model_versions.c.id)
-        .where(models.model_inputs.c.snapshot_id == snapshot.id)
-        .order_by(models.models.c.name, models.model_versions.c.version)
-    )
-    return {
-        "runs": [{"run": str(row.id), "name": row.name, "state": row.state, "as": row.role} for row in runs],
-        "models": [{"model": f"{row.name}@{row.version}", "state": row.state} for row in versions],
-    }
 
 
 def sources(snapshot: Snapshot) -> list[dict[str, Any]]:

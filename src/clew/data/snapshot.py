@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from clew.catalog.tables import data
 from clew.data import files as _files
+from clew.data._gone import refuse_gone
 from clew.errors import IntegrityError, MissingDependencyError, NotFoundError, UsageError
 from clew.references import Versions
 from clew.workspace import Workspace
@@ -104,6 +105,7 @@ class Snapshot:
             sa.select(groups).where(groups.c.content_pk == self.content_pk).order_by(groups.c.ordinal)
         )
         if not found:
+            refuse_gone(self.workspace, self.reference, self.content_pk)
             raise IntegrityError(f"{self.reference} has no column groups", mend="clew data verify")
         return found
 
@@ -211,6 +213,7 @@ class Snapshot:
         """The files, by relative path: their hashes, sizes, and where their bytes lie."""
         if self.listing is None:
             raise UsageError(f"{self.reference} is a table, not a folder of files", mend="use .scan()")
+        refuse_gone(self.workspace, self.reference, self.content_pk)
         return _files.read(self.workspace.objects, self.listing)
 
     def files(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from clew.catalog.tables import governance
-from clew.errors import ClewError, NotFoundError, NotPermittedError, OutsideError, UsageError
+from clew.errors import ClewError, NotFoundError, NotPermittedError, OutsideError, RefusedError, UsageError
 from clew.hub import queries, render, security
 from clew.workspace import Workspace
 
@@ -76,6 +76,18 @@ PAGES: Final = (
     Page("/endpoints/{name}", "endpoint", lambda workspace, ask: queries.endpoint(workspace, _name(ask))),
     Page("/predictions", "predictions", lambda workspace, _: queries.predictions(workspace)),
     Page("/predictions/{id}", "prediction", lambda workspace, ask: queries.prediction(workspace, _id(ask))),
+    Page(
+        "/thread/{kind}/{name}",
+        "thread",
+        lambda workspace, ask: queries.thread(
+            workspace, ask.path_params["kind"], _name(ask), ask.query_params.get("open")
+        ),
+    ),
+    Page(
+        "/compare/{name}/{other}",
+        "compare",
+        lambda workspace, ask: queries.against(workspace, _name(ask), ask.path_params["other"]),
+    ),
 )
 
 
@@ -178,8 +190,17 @@ class _Hub:
         return self._page("error", request, {**facts, "status": status}, status)
 
 
+_STATUS: Final = (
+    (NotFoundError, 404),
+    (UsageError, 400),
+    (NotPermittedError, 403),
+    (OutsideError, 503),
+    (RefusedError, 409),
+)
+
+
 def _status(error: ClewError) -> int:
-    for kind, status in ((NotFoundError, 404), (UsageError, 400), (NotPermittedError, 403), (OutsideError, 503)):
+    for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
     return 500

@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew.catalog.commands import MoveAlias
+from clew.catalog.retention import GONE
 from clew.catalog.tables import builds, data, governance, models
-from clew.errors import IntegrityError, NotFoundError
+from clew.errors import IntegrityError, NotFoundError, RefusedError
 from clew.models.model import Model
 from clew.models.package import unpack
 from clew.models.signature import Signature
@@ -58,8 +59,18 @@ class ModelVersion:
         """Such as `house-price@7`."""
         return f"{self.model}@{self.version}"
 
+    def require_bytes(self) -> None:
+        """Raise RefusedError when the version expired or was erased: it is known, and can't be had."""
+        if self.state in GONE:
+            how = "expired by a rule of retention" if self.state == "expired" else "was erased"
+            raise RefusedError(
+                f"{self.reference} {how}: what it was is known, its bytes are gone",
+                mend=f"choose another version: clew model list {self.model}",
+            )
+
     def load(self) -> Model:
-        """The model, ready to predict. Raises IntegrityError when its bytes are not what was registered."""
+        """The model, ready to predict. Raises IntegrityError, and RefusedError when it is gone."""
+        self.require_bytes()
         self.workspace.objects.verify(self.digest)
         return unpack(self.workspace.objects.open_path(self.digest))
 

@@ -60,6 +60,7 @@ def restore(version: ModelVersion, dest: Path) -> dict[str, Any]:
     """
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise RefusedError(f"{dest} is not an empty folder", mend="name another folder, or empty it")
+    version.require_bytes()
     run = version.workspace.catalog.get(builds.runs, version.run_id)
     if run.code_id is None or run.environment_id is None:
         raise RefusedError(

@@ -1,5 +1,6 @@
-"""Runs that were: listed, shown, compared, explained."""
+"""Runs that were: listed, shown, explained."""
 
+import uuid
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,20 +61,40 @@ def find_run(workspace: Workspace, run: str) -> sa.Row[Any]:
         if row is None:
             raise NotFoundError("nothing has run yet", mend="clew run FILE.py")
         return row
-    if len(run) < 6:
+    text = run.lower().replace("-", "")
+    if len(text) < _SHORTEST:
         raise UsageError(f"{run!r} is too short for a run's id", mend="give at least six characters; clew runs list")
-    if len(run) == 36:
-        rows = workspace.catalog.rows(query.where(_r.id == run)) if _looks_like_id(run) else []
-    else:
-        rows = [row for row in workspace.catalog.rows(sa.select(_r.id)) if run in str(row.id)]
-        rows = [workspace.catalog.get(builds.runs, str(row.id)) for row in rows]
-    if len(rows) != 1:
-        raise NotFoundError(f"{len(rows) or 'no'} runs fit {run!r}", mend="clew runs list")
+    rows = _fitting(workspace, text) if set(text) <= _HEX else []
+    if len(rows) > 1:
+        some = ", ".join(str(row.id) for row in rows[:_SHOWN])
+        more = ", …" if len(rows) > _SHOWN else ""
+        raise NotFoundError(f"several runs fit {run!r}: {some}{more}", mend="give more characters")
+    if not rows:
+        raise NotFoundError(f"no run fits {run!r}", mend="clew runs list")
     return rows[0]
 
 
-def _looks_like_id(text: str) -> bool:
-    return all(character in "0123456789abcdef-" for character in text)
+_SHORTEST, _SHOWN = 6, 5
+_HEX = frozenset("0123456789abcdef")
+
+
+def _fitting(workspace: Workspace, text: str) -> list[sa.Row[Any]]:
+    """The runs whose id begins with this text, found by the key; if there are none, those that have it elsewhere.
+
+    Ids begin with the time, so who wants few characters takes them from the end: the database looks through its ids.
+    """
+    query = sa.select(builds.runs).order_by(_r.id.desc()).limit(_SHOWN + 1)
+    if len(text) <= _ID_LENGTH:
+        low, high = (str(uuid.UUID(text.ljust(_ID_LENGTH, filler))) for filler in "0f")
+        rows = workspace.catalog.rows(query.where(_r.id.between(low, high)))
+        if rows or len(text) == _ID_LENGTH:
+            return rows
+        plain = sa.func.replace(sa.cast(_r.id, sa.String), "-", "")
+        return workspace.catalog.rows(query.where(plain.contains(text)))
+    return []
+
+
+_ID_LENGTH = 32
 
 
 def show(workspace: Workspace, run: str) -> dict[str, Any]:
@@ -214,24 +235,3 @@ def _step(workspace: Workspace, run: str, step: str) -> sa.Row[Any]:
         names = [one.name for one in workspace.catalog.rows(sa.select(s.name).where(s.run_id == row.id))]
         raise NotFoundError(f"that run has no step {step!r}; it has: {', '.join(names) or 'none'}")
     return found
-
-
-def compare(workspace: Workspace, first: str, second: str) -> dict[str, Any]:
-    """What differs between two runs: data, code, environment, parameters, steps, metrics."""
-    a, b = show(workspace, first), show(workspace, second)
-
-    def changes(left: dict[str, Any], right: dict[str, Any]) -> dict[str, list[Any]]:
-        names = sorted(left.keys() | right.keys())
-        return {name: [left.get(name), right.get(name)] for name in names if left.get(name) != right.get(name)}
-
-    return {
-        "runs": [a["run"], b["run"]],
-        "data": changes(
-            {one["role"]: one["snapshot"] for one in a["inputs"]}, {one["role"]: one["snapshot"] for one in b["inputs"]}
-        ),
-        "code": None if a["code"] == b["code"] else [a["code"], b["code"]],
-        "environment": None if a["environment"] == b["environment"] else [a["environment"], b["environment"]],
-        "parameters": changes(a["parameters"], b["parameters"]),
-        "metrics": changes(a["metrics"], b["metrics"]),
-        "models": [a["models"], b["models"]],
-    }

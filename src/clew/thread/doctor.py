@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew.catalog import SCHEMA
+from clew.catalog.retention import GONE
 from clew.catalog.tables import builds, metadata, object_columns
 from clew.data import all_of, verify
 from clew.errors import ClewError
@@ -34,6 +35,8 @@ def examine(workspace: Workspace) -> list[dict[str, Any]]:
     for table, column in object_columns():
         found = metadata.tables[table].c[column]
         there = [found.is_not(None), *([builds.artifacts.c.body.is_(None)] if table == "artifacts" else [])]
+        if "state" in metadata.tables[table].c:
+            there.append(metadata.tables[table].c.state.not_in(GONE))
         named |= {row[0] for row in workspace.catalog.rows(sa.select(found).where(*there).distinct())}
     missing = sorted(named - workspace.objects.exists_many(sorted(named)))
     spoilt = [digest for digest in sorted(named - set(missing)) if not _is_whole(workspace, digest)]

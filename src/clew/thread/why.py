@@ -5,7 +5,7 @@ from typing import Any, TypeGuard
 
 import sqlalchemy as sa
 
-from clew.catalog.tables import models
+from clew.catalog.tables import models, serving
 from clew.errors import NotFoundError
 from clew.serving.journal import Outcome, Prediction, find_prediction, outcomes_of
 from clew.thread import built, served, sourced
@@ -36,6 +36,7 @@ def why(workspace: Workspace, prediction_id: str) -> Fact:
     """
     found = find_prediction(workspace.journal, prediction_id) if _ID.fullmatch(prediction_id) else None
     if found is None:
+        _say_when_it_went(workspace, prediction_id)
         raise NotFoundError(f"no prediction {prediction_id!r} in the journal of this workspace", mend=_MEND)
     notes: list[str] = []
     thread: Fact = {"prediction": prediction(found), "endpoint": None, "route": None, "model": None}
@@ -57,6 +58,23 @@ def why(workspace: Workspace, prediction_id: str) -> Fact:
     thread["outcomes"] = [outcome(found, one) for one in outcomes_of(workspace.journal, prediction_id)]
     thread["notes"] = notes + _losses(thread)
     return thread
+
+
+def _say_when_it_went(workspace: Workspace, prediction_id: str) -> None:
+    """Raise NotFoundError, which says so, when a segment that may have held a prediction expired."""
+    if not _ID.fullmatch(prediction_id):
+        return
+    j = serving.journal_segments.c
+    row = workspace.catalog.first(
+        sa.select(j.writer, j.expires_at)
+        .where(j.state == "expired", j.first_id <= prediction_id, j.last_id >= prediction_id)
+        .limit(1)
+    )
+    if row is not None:
+        raise NotFoundError(
+            f"no prediction {prediction_id!r}: the journal's segments of its time expired on {row.expires_at:%Y-%m-%d}",
+            mend="clew retention plan says what is kept; clew hold add ENDPOINT keeps all of an endpoint",
+        )
 
 
 def lineage(connection: sa.Connection, version_id: str) -> Fact:

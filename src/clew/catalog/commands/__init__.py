@@ -26,8 +26,17 @@ from clew.catalog.commands.data import (
     SourceSpec,
     check_name,
 )
-from clew.catalog.commands.governance import CreateWorkspace, EndLease, MoveAlias, RenewLease, TakeLease, check_alias
+from clew.catalog.commands.governance import (
+    CreateWorkspace,
+    EndLease,
+    ImportWorkspace,
+    MoveAlias,
+    RenewLease,
+    TakeLease,
+    check_alias,
+)
 from clew.catalog.commands.models import DescribeModel, EvaluationSpec, InputSpec, RegisterModel
+from clew.catalog.commands.retention import ApplyRetention, HoldKind, PlaceHold, ReleaseHold, SegmentSpec
 from clew.catalog.commands.serving import (
     AlertSpec,
     CreateEndpoint,
@@ -42,6 +51,7 @@ from clew.catalog.commands.serving import (
 __all__ = [
     "MOST_IN_CATALOG",
     "AlertSpec",
+    "ApplyRetention",
     "ArtifactSpec",
     "CreateDataset",
     "CreateEndpoint",
@@ -58,8 +68,11 @@ __all__ = [
     "ForgetStep",
     "FragmentSpec",
     "GroupSpec",
+    "HoldKind",
+    "ImportWorkspace",
     "InputSpec",
     "MoveAlias",
+    "PlaceHold",
     "RecordCode",
     "RecordContract",
     "RecordContractCheck",
@@ -69,9 +82,11 @@ __all__ = [
     "RecordSegment",
     "RecordSnapshot",
     "RegisterModel",
+    "ReleaseHold",
     "RelocateContent",
     "RenewLease",
     "ReplaceGroups",
+    "SegmentSpec",
     "SetPolicy",
     "SourceSpec",
     "StartRollout",

@@ -4,10 +4,11 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
+import sqlalchemy as sa
 
-from clew.catalog.command import Command, Id, Row, Transaction
-from clew.catalog.tables import data, governance, models
-from clew.errors import NotFoundError, UsageError
+from clew.catalog.command import Command, Count, Digest, Id, Row, Transaction
+from clew.catalog.tables import builds, data, governance, models
+from clew.errors import NotFoundError, RefusedError, UsageError
 
 OwnerKind = Literal["dataset", "model"]
 _LISTED = {"dataset": "data", "model": "model"}
@@ -22,6 +23,29 @@ class CreateWorkspace(Command, frozen=True, kw_only=True):
         """Give the workspace's id, made now or before."""
         found = tx.find(governance.workspace)
         return str(found.id) if found else tx.insert(governance.workspace, clew_version=self.clew_version)
+
+
+class ImportWorkspace(Command, frozen=True, kw_only=True):
+    """Say that this workspace was made from an export, whose rows are written in the same transaction."""
+
+    manifest_sha256: Digest
+    workspace_id: Id
+    clew_version: str
+    rows: dict[str, Count]
+
+    def apply(self, tx: Transaction) -> str:
+        """Give the id of the workspace that it goes into. Refused when that has a dataset, a run or a model already."""
+        for table in (data.datasets, builds.runs, models.models):
+            if tx.first(sa.select(table.c.id).limit(1)) is not None:
+                raise RefusedError(
+                    f"the workspace is not empty: there are {table.name}",
+                    mend="clew init an empty one first",
+                )
+        found = tx.find(governance.workspace)
+        if found is None:
+            raise NotFoundError("the catalog has no workspace yet", mend="clew init")
+        tx.update(governance.workspace, governance.workspace.c.id == found.id, clew_version=self.clew_version)
+        return str(found.id)
 
 
 class MoveAlias(Command, frozen=True, kw_only=True):
@@ -57,9 +81,9 @@ class MoveAlias(Command, frozen=True, kw_only=True):
     def _check_target(self, tx: Transaction) -> None:
         """Two kinds of owners share the table, so it can't have foreign keys."""
         if self.owner_kind == "dataset":
-            found = tx.find(data.snapshots, id=self.to_id, dataset_id=self.owner_id)
+            found = tx.lock(data.snapshots, id=self.to_id, dataset_id=self.owner_id)
         else:
-            found = tx.find(models.model_versions, id=self.to_id, model_id=self.owner_id)
+            found = tx.lock(models.model_versions, id=self.to_id, model_id=self.owner_id)
         if found is None:
             raise NotFoundError(
                 f"no version {self.to_id} of that {self.owner_kind}", mend=f"clew {_LISTED[self.owner_kind]} list"

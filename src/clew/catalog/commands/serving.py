@@ -35,7 +35,7 @@ def _route(tx: Transaction, endpoint_id: str, targets: list[Target], **values: A
 
 
 def _accepted(tx: Transaction, model_version_id: str) -> sa.Row[Any]:
-    version = tx.find(models.model_versions, id=model_version_id)
+    version = tx.lock(models.model_versions, id=model_version_id)  # so that it can't expire meanwhile
     if version is None:
         raise NotFoundError(f"no model version {model_version_id}", mend="clew model list")
     if version.state != "accepted":

@@ -72,8 +72,9 @@ run_inputs = sa.Table(
     ref("run_id", "runs", primary_key=True),
     sa.Column("role", sa.Text, primary_key=True),
     text("reference"),
-    ref("snapshot_id", "snapshots"),
+    ref("snapshot_id", "snapshots", index=False),
 )
+sa.Index("ix_run_inputs_snapshot_id_run_id", run_inputs.c.snapshot_id, run_inputs.c.run_id)
 
 run_metrics = sa.Table(
     "run_metrics",

@@ -41,10 +41,11 @@ model_inputs = sa.Table(
     key(),
     ref("model_version_id", "model_versions"),
     text("role"),
-    ref("snapshot_id", "snapshots", nullable=True),
+    ref("snapshot_id", "snapshots", nullable=True, index=False),
     ref("artifact_id", "artifacts", nullable=True),
     sa.CheckConstraint("(snapshot_id is null) <> (artifact_id is null)", name="one_target"),
 )
+sa.Index("ix_model_inputs_snapshot_id_model_version_id", model_inputs.c.snapshot_id, model_inputs.c.model_version_id)
 
 # A run may arrive at a version that another run registered: both are kept.
 run_models = sa.Table(

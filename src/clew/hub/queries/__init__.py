@@ -6,9 +6,11 @@ from clew.hub.queries.models import model, model_card, model_version, models
 from clew.hub.queries.overview import overview
 from clew.hub.queries.predictions import prediction, predictions
 from clew.hub.queries.runs import RunQuery, log, run, runs
+from clew.hub.queries.threads import against, thread
 
 __all__ = [
     "RunQuery",
+    "against",
     "changes",
     "dataset",
     "datasets",
@@ -25,4 +27,5 @@ __all__ = [
     "run",
     "runs",
     "snapshot",
+    "thread",
 ]

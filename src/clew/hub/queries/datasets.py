@@ -10,6 +10,7 @@ from clew.data.snapshot import VERSIONS, from_row
 from clew.errors import IntegrityError, NotFoundError
 from clew.thread import sourced
 from clew.thread.times import iso
+from clew.thread.used_by import snapshot_used_by
 from clew.workspace import Workspace
 
 Fact = dict[str, Any]
@@ -106,7 +107,7 @@ def snapshot(workspace: Workspace, name: str, version: int) -> Fact:
         "key_columns": list(found.key_columns),
         "subject_column": found.subject_column,
         "neighbours": [int(one) for one in neighbours],
-        "used_by": listing.used_by(found),
+        "used_by": snapshot_used_by(workspace, found.reference),
     }
 
 

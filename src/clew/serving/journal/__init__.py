@@ -1,6 +1,7 @@
 """The durable journal of predictions and outcomes: append-only, acknowledged after fdatasync, compacted to Parquet."""
 
-from clew.serving.journal.compact import compact, compact_segment, drop_before, rewrite_segment
+from clew.serving.journal.compact import compact, compact_segment, drop_before, drop_segment, rewrite_segment
+from clew.serving.journal.counts import Answered, answered, seals
 from clew.serving.journal.find import find_prediction, outcomes_of
 from clew.serving.journal.reader import JournalReader, Watermark
 from clew.serving.journal.records import Outcome, Prediction, Record, Role, Scalar, Shadow
@@ -10,6 +11,7 @@ from clew.serving.journal.segment import Position
 from clew.serving.journal.writer import Journal
 
 __all__ = [
+    "Answered",
     "Journal",
     "JournalReader",
     "Outcome",
@@ -21,11 +23,14 @@ __all__ = [
     "Seal",
     "Shadow",
     "Watermark",
+    "answered",
     "compact",
     "compact_segment",
     "drop_before",
+    "drop_segment",
     "find_prediction",
     "outcomes_of",
     "rewrite_segment",
     "seal_abandoned",
+    "seals",
 ]

@@ -96,6 +96,24 @@ def drop_before(journal: Path, recorded_at: int) -> list[Seal]:
     return dropped
 
 
+def drop_segment(folder: Path, number: int) -> bool:
+    """Delete one sealed segment of the writer's folder; whether it was there. The caller spares the newest.
+
+    Its seal goes last, so that a call that was killed is made good by the next one.
+
+    Raises:
+        NotPermittedError: another process is compacting this journal.
+    """
+    with _compaction_lock(folder):
+        if read_seal(folder, number) is None:
+            return False
+        _sweep(folder, number)
+        _remove(folder, number, keep=0)
+        seal_path(folder, number).unlink()
+        _disk.sync_folder(folder)
+        return True
+
+
 def _compact(folder: Path, number: int) -> Path | None:
     """Go on from wherever a former call was killed."""
     seal = read_seal(folder, number)

@@ -44,6 +44,11 @@ class DurableMark:
         self._map.close()
 
 
+def keep(folder: Path, segment: int, offset: int) -> None:
+    """Write the mark of a journal that nobody writes, such as a copy."""
+    (folder / "durable").write_bytes(_CELL.pack(segment << _OFFSET_BITS | offset))
+
+
 def load(folder: Path) -> Position:
     """The last position a writer stored, `NOWHERE` if none ever did."""
     try:

@@ -1,10 +1,10 @@
-"""From an id back to a prediction and its outcomes, opening only the segments whose seals allow it."""
+"""From an id back to a prediction and its outcomes, opening only the segments whose seals and indexes allow it."""
 
 from pathlib import Path
 
 from clew.serving.journal.reader import extent, open_segment
 from clew.serving.journal.records import Outcome, Prediction
-from clew.serving.journal.segment import segments, writers
+from clew.serving.journal.segment import compacted_generation, compacted_path, segments, writers
 
 
 def find_prediction(folder: Path, prediction_id: str) -> Prediction | None:
@@ -17,6 +17,8 @@ def find_prediction(folder: Path, prediction_id: str) -> Prediction | None:
         for number in reversed(segments(writer)):
             seal, stop = extent(writer, number)
             if stop == 0 or (seal is not None and not seal.predictions.may_hold(prediction_id)):
+                continue
+            if not _indexed(writer, number, prediction=prediction_id):
                 continue
             segment = open_segment(writer, number, stop)
             if segment is None:
@@ -40,8 +42,20 @@ def outcomes_of(folder: Path, prediction_id: str) -> list[Outcome]:
             seal, stop = extent(writer, number)
             if stop == 0 or (seal is not None and not seal.outcomes.may_hold(prediction_id)):
                 continue
+            if not _indexed(writer, number, outcomes_of=prediction_id):
+                continue
             segment = open_segment(writer, number, stop)
             if segment is not None:
                 with segment:
                     found += segment.outcomes(prediction_id)
     return sorted(found, key=lambda outcome: outcome.recorded_at)
+
+
+def _indexed(writer: Path, number: int, **wanted: str) -> bool:
+    """Whether the segment may hold it, as far as its index tells; a raw one has none."""
+    generation = compacted_generation(writer, number)
+    if not generation:
+        return True
+    from clew.serving.journal.compacted import CompactedSegment  # loads pyarrow
+
+    return CompactedSegment.may_hold(compacted_path(writer, number, generation), **wanted)

@@ -47,16 +47,23 @@ class Seal(msgspec.Struct, kw_only=True):
     end: int
     predictions: Span = msgspec.field(default_factory=Span)
     outcomes: Span = msgspec.field(default_factory=Span)
+    answered: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Endpoint → id of the model version → its predictions; empty in seals of older versions of clew."""
     check: int = 0
 
     def checksum(self) -> int:
         """CRC32 of the seal without its `check`."""
-        return zlib.crc32(msgspec.json.encode(msgspec.structs.replace(self, check=0)))
+        fields = msgspec.to_builtins(msgspec.structs.replace(self, check=0))
+        if not self.answered:  # as older versions wrote it
+            del fields["answered"]
+        return zlib.crc32(msgspec.json.encode(fields))
 
     def add(self, record: Record) -> None:
         """Count one record."""
         if type(record) is Prediction:
             self.predictions.add(record.id, record.recorded_at)
+            by = self.answered.setdefault(record.endpoint, {})
+            by[record.model_version_id] = by.get(record.model_version_id, 0) + 1
         else:
             self.outcomes.add(record.prediction_id, record.recorded_at)  # type: ignore[union-attr]
 

@@ -1,0 +1,1 @@
+"""The sections of `scripts/bench return`: each has `options(parser)`, `measure(given)` and `markdown(found)`."""
