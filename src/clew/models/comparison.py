@@ -8,6 +8,7 @@ import polars as pl
 
 from clew.catalog.commands import ArtifactSpec
 from clew.errors import ClewError, DataError, NotFoundError, UsageError
+from clew.models.evaluation import natural
 from clew.models.live import live_version
 from clew.models.losses import BETTER, row_metrics
 from clew.models.model import Model
@@ -99,7 +100,7 @@ def _by_slice(
     found = []
     for name, labels in groups.items():
         marks = np.asarray(labels, dtype=str)[known]
-        found += [(name, value, marks == value) for value in sorted(set(marks.tolist()))]
+        found += [(name, value, marks == value) for value in sorted(set(marks.tolist()), key=natural)]
     enough = sum(1 for *_, member in found if member.sum() >= FEWEST)
     return [
         {

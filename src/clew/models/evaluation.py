@@ -45,7 +45,7 @@ def by_slice(name: str, labels: Sequence[Any], truth: np.ndarray, predicted: np.
     """The regression metrics of each group of rows that has one label, in the labels' order."""
     groups = np.asarray([str(label) for label in labels])
     found = []
-    for label in sorted(set(groups.tolist()), key=_natural):
+    for label in sorted(set(groups.tolist()), key=natural):
         rows = groups == label
         found.append(
             {"slice": name, "value": label, "rows": int(rows.sum()), **regression(truth[rows], predicted[rows])}
@@ -53,7 +53,8 @@ def by_slice(name: str, labels: Sequence[Any], truth: np.ndarray, predicted: np.
     return found
 
 
-def _natural(label: str) -> tuple[float, str]:
+def natural(label: str) -> tuple[float, str]:
+    """The key by which labels are in order: 0–40k, 40–60k, 120–200k; those without a number last."""
     head = "".join(character for character in label.split("–", maxsplit=1)[0] if character.isdigit())
     return (float(head) if head else math.inf, label)
 

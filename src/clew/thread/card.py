@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from clew.catalog.tables import governance, models, serving
 from clew.errors import NotFoundError
 from clew.models import comparison
+from clew.models.evaluation import natural
 from clew.models.losses import BETTER, row_metrics
 from clew.models.registry import ModelVersion
 from clew.stats import excess_p, holm, paired_difference
@@ -195,7 +196,7 @@ def _slices(version: ModelVersion, profile: Fact, rows: pl.DataFrame, by_row: di
     found: list[Fact] = []
     for name, labels in groups.items():
         marks = np.asarray(labels, dtype=str)
-        for value in sorted(set(marks.tolist())):
+        for value in sorted(set(marks.tolist()), key=natural):
             member = (marks == value)[known]
             inside = losses[known][member]
             if not len(inside):
