@@ -167,7 +167,7 @@ def test_rows_without_a_truth_are_left_out_and_kinds_must_fit() -> None:
 def test_the_interval_of_the_difference_covers_as_promised() -> None:
     """95% promised, at 200 rows of skewed losses of two correlated models, as registration compares them.
 
-    In 600 simulations fewer than 92.7% has a chance of under 1% when 95% is true; measured: 94 to 96%.
+    In 600 simulations fewer than 92.7% has a chance of under 1% when 95% is true.
     """
     rng = np.random.default_rng(11)
     covered = 0
