@@ -1,18 +1,22 @@
 """The way back: restore, and rebuild with a verdict."""
 
+import hashlib
 import json
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from tests.projects import Project
 
 from clew import models
-from clew.errors import IntegrityError, RefusedError
+from clew.catalog.tables import builds
+from clew.errors import IntegrityError, NotFoundError, RefusedError
+from clew.models import environments, wheels
 from clew.models.rebuild import rebuild
 from clew.models.restore import restore
 
@@ -47,10 +51,10 @@ def slope(
 """
 
 
-def _registered(project: Project, noise: str = "") -> models.ModelVersion:
+def _registered(project: Project, noise: str = "", imports: str = "") -> models.ModelVersion:
     points = pl.DataFrame({"x": [float(at) for at in range(1, 60)], "y": [2.5 * at for at in range(1, 60)]})
     project.workspace.add("points", points, key=["x"])
-    project.write(PIPELINE.replace("NOISE", noise))
+    project.write(imports + PIPELINE.replace("NOISE", noise))
     assert project.run().models == ["slope@1"]
     # The newest version is not what trained slope@1, and the sources are gone: neither may matter.
     project.workspace.add("points", points.head(7))
@@ -112,3 +116,87 @@ def test_a_model_file_that_was_tampered_with_is_refused(project: Project) -> Non
     path.write_bytes(bytes(body))
     with pytest.raises(IntegrityError, match=version.digest[:12]):
         version.load()
+
+
+KEPT = ("packaging",)
+"""What stands for all that is installed: wheels of a hundred distributions take a minute to pack."""
+
+
+@pytest.fixture
+def small_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks name few distributions only."""
+    whole = environments.read_lock
+    monkeypatch.setattr(
+        environments, "read_lock", lambda text: {name: one for name, one in whole(text).items() if name in KEPT}
+    )
+
+
+@pytest.mark.usefixtures("small_lock")
+def test_wheels_are_kept_once_laid_out_and_verified(project: Project, tmp_path: Path) -> None:
+    version = _registered(project)
+    workspace = project.workspace
+    recorded = workspace.catalog.get(
+        builds.environments, str(workspace.catalog.get(builds.runs, version.run_id).environment_id)
+    )
+    with pytest.raises(NotFoundError, match="no wheels are kept for 1 of 1 distributions: packaging"):
+        rebuild(version, offline=True)
+    assert wheels.keep(version)["new"] == 1
+    again = wheels.keep(version)
+    assert (again["kept"], again["new"]) == (1, 0)
+    [file] = wheels.lay_out(workspace, recorded, tmp_path / "wheels").iterdir()
+    python = environments.make({"packaging": file.name.split("-")[1]}, tmp_path / "new", wheels=file.parent)
+    subprocess.run([python, "-c", "import packaging"], check=True)
+    path = workspace.objects.open_path(hashlib.sha256(file.read_bytes()).hexdigest())
+    path.chmod(0o644)
+    path.write_bytes(b"damaged" + path.read_bytes()[7:])
+    with pytest.raises(IntegrityError):
+        wheels.lay_out(workspace, recorded, tmp_path / "again")
+
+
+def test_wheels_of_what_is_not_installed_here_are_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = _registered(project)
+    monkeypatch.setattr(environments, "read_lock", _with_another_polars(environments.read_lock))
+    with pytest.raises(RefusedError, match=r"1 distributions of slope@1 aren't installed here .* polars==0\.1"):
+        wheels.keep(version)
+
+
+def _with_another_polars(whole: Any) -> Any:
+    calls = []
+
+    def read_lock(text: str) -> dict[str, str]:
+        calls.append(text)
+        return dict(whole(text)) | ({"polars": "0.1"} if len(calls) == 1 else {})
+
+    return read_lock
+
+
+def test_noise_within_the_tolerance_is_said_to_be(project: Project) -> None:
+    version = _registered(project, ".with_columns(pl.col('y') + np.random.default_rng().normal(size=len(rows)) / 1000)")
+    verdict = rebuild(version, tolerance=0.9)
+    assert verdict["verdict"] == "within-tolerance"
+    assert verdict["first_difference"] == {"step": "keep", "output": "result"}
+    assert any("randomness without a seed" in cause for cause in verdict["causes"])
+    with pytest.raises(RefusedError, match=r"1\.5 is no share"):
+        rebuild(version, tolerance=1.5)
+
+
+def test_a_file_that_changed_since_is_named_and_no_randomness_is_blamed(project: Project, tmp_path: Path) -> None:
+    level = tmp_path / "level.txt"
+    level.write_text("1")
+    version = _registered(
+        project, f".with_columns(pl.col('y') * float(Path({str(level)!r}).read_text()))", "from pathlib import Path\n"
+    )
+    level.write_text("2")
+    verdict = rebuild(version)
+    assert verdict["verdict"] == "different"
+    assert verdict["causes"][0] == "step keep is the first whose output differs"
+    assert any("a source outside of the workspace: step keep" in cause for cause in verdict["causes"])
+    assert not any("randomness" in cause for cause in verdict["causes"])
+
+
+def test_threads_are_told_from_chance(project: Project) -> None:
+    """What differs only where there are several threads, as sums of floats do."""
+    noise = "np.random.default_rng().normal(size=len(rows)) * (os.environ.get('OMP_NUM_THREADS') != '1')"
+    version = _registered(project, f".with_columns(pl.col('y') + {noise})", "import os\n")
+    verdict = rebuild(version)
+    assert any(cause.startswith("threads: ") for cause in verdict["causes"]), verdict["causes"]

@@ -24,6 +24,9 @@ def bisect(
     wheels: Annotated[
         Path | None, typer.Option(help="A folder of wheels, so that no index is asked for other libraries.")
     ] = None,
+    build_seconds: Annotated[
+        float | None, typer.Option(help="End a build that takes longer; ten minutes, or ten times a run, if not given.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build the crossings of what differs, and say which of it made the metric worse."""
@@ -53,6 +56,7 @@ def bisect(
             budget=budget,
             margin=margin,
             wheels=wheels,
+            build_seconds=build_seconds,
             progress=lambda done, most, _says: report("builds", done, most) if report else None,
         ).facts()
     emit(value, as_json, lambda: describe(value))

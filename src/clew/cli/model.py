@@ -107,7 +107,7 @@ def rebuild(
     offline: Annotated[
         bool, typer.Option("--offline", help="In a new one from wheels that are kept: clew model wheels.")
     ] = False,
-    tolerance: Annotated[float, typer.Option(help="By what share metrics may differ, to be within tolerance.")] = 1e-6,
+    tolerance: Annotated[float, typer.Option(help="By what share metrics and predictions may differ.")] = 1e-6,
     as_json: Json = False,
 ) -> None:
     """Build a version again from what was recorded, and say whether it is the same; exit code 6 if different."""

@@ -30,6 +30,10 @@ def run(
         ),
     ] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many processes at most.")] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=REF: read REF where the pipeline says NAME, which may be a reference: --pin x@2=x@1."),
+    ] = None,
     occurred_at: OccurredAt = None,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +62,7 @@ def run(
                     occurred_at=parse_moment(occurred_at),
                     executor=pipelines.mode(executor),
                     workers=workers,
+                    pins=_pinned(workspace, pin),
                 )
         except StepError:
             if as_json:
@@ -203,6 +208,20 @@ def _drawn(steps: list[dict[str, Any]]) -> str:
         for one in steps
     ]
     return table(rows, ("step", "after", "if", "where"), empty="no step")
+
+
+def _pinned(workspace: "Workspace", pins: list[str] | None) -> dict[str, Any]:
+    """Snapshots by what the pipeline calls them. Raises UsageError, NotFoundError."""
+    from clew.data import find
+    from clew.errors import UsageError
+
+    found = {}
+    for text in pins or []:
+        name, _, reference = text.rpartition("=")
+        if not name:
+            raise UsageError(f"--pin {text} names nothing", mend="--pin sales@2=sales@1")
+        found[name] = find(workspace, reference)
+    return found
 
 
 def _failed(workspace: "Workspace", progress: "_Progress") -> dict[str, Any]:

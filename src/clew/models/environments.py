@@ -47,8 +47,10 @@ def make_over(different: Lock, folder: Path, *, wheels: Path | None = None) -> s
     """
     python = _venv(folder)
     _install(python, folder, [f"{name}=={version}" for name, version in different.items()], wheels)
-    # Behind its own, so that these go first.
-    _show(folder, [place for place in sys.path if place and Path(place).is_dir() and "site-packages" in place])
+    # Behind its own, so that these go first. "dist-packages" is what Debian calls them.
+    _show(
+        folder, [one for one in sys.path if Path(one).name in ("site-packages", "dist-packages") and Path(one).is_dir()]
+    )
     source = Path(clew.__file__).resolve().parents[1]
     _show(folder, [str(source)])
     return python

@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 import sqlalchemy as sa
 
 from clew.catalog.tables import builds
 from clew.errors import OutsideError, RefusedError
 from clew.models import environments, registry, wheels
+from clew.models.bisection.judging import stored
 from clew.models.registry import ModelVersion
 from clew.models.restore import erased_rows, make_recipe, restore
 from clew.pipelines import environment
 from clew.workspace import open_folder
 
 TOLERANCE: Final = 1e-6
-"""Metrics that differ by no more than this share count as within tolerance."""
+"""Metrics and predictions that differ by no more than this share count as within tolerance."""
 ONE_THREAD: Final = dict.fromkeys(
     (
         "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS",
@@ -46,6 +48,8 @@ class Built:
     outputs: dict[tuple[str, str], str]
     """Content id of what each step gave, in order, but for models."""
     predictions: str
+    predicted: pl.Series
+    """For each test row."""
     metrics: Mapping[str, float]
     environment: sa.Row[Any]
     lock: dict[str, str]
@@ -67,8 +71,8 @@ def rebuild(
 
     The environment of this process is used when its lock equals the recorded one, else (or with `fresh`) a new
     virtual environment is made from the lock. The verdict is "identical" (content ids of data, rows and predictions,
-    and metrics), "within-tolerance" (metrics differ by at most the tolerance, as a share), or "different", with the
-    first step whose output differs, and causes.
+    and metrics), "within-tolerance" (metrics differ by at most the tolerance, as a share, and so do predictions on
+    average), or "different", with the first step whose output differs, and causes.
 
     Args:
         version: what is built again.
@@ -148,10 +152,12 @@ def _taken(version: ModelVersion, run: sa.Row[Any]) -> Built:
         .where(s.run_id == version.run_id, x.direction == "out", a.kind != "model")
         .order_by(s.ordinal)
     )
+    predictions = version.artifact("predictions")
     return Built(
         inputs={one["role"]: one["id"] for one in version.inputs()},
         outputs={(row.name, row.output): row.content_id for row in outputs},
-        predictions=str(version.artifact("predictions").content_id),
+        predictions=str(predictions.content_id),
+        predicted=stored(predictions).load(workspace.objects, pl.DataFrame)["prediction"],
         metrics=dict(version.metrics),
         environment=found,
         lock=environments.read_lock(workspace.objects.get(found.digest).decode()),
@@ -194,9 +200,25 @@ def _same(recorded: Built, again: Built) -> dict[str, bool]:
 
 
 def _is_close(recorded: Built, again: Built, tolerance: float) -> bool:
-    return recorded.metrics.keys() == again.metrics.keys() and all(
-        math.isclose(recorded.metrics[name], again.metrics[name], rel_tol=tolerance) for name in recorded.metrics
+    return (
+        recorded.metrics.keys() == again.metrics.keys()
+        and all(
+            math.isclose(recorded.metrics[name], again.metrics[name], rel_tol=tolerance) for name in recorded.metrics
+        )
+        and _moved(recorded.predicted, again.predicted) <= tolerance
     )
+
+
+def _moved(before: pl.Series, after: pl.Series) -> float:
+    """By how much predictions differ: on average, as a share of their mean size; of classes the share that does."""
+    if len(before) != len(after) or before.dtype != after.dtype:
+        return math.inf
+    if not before.dtype.is_float():
+        return int(before.ne_missing(after).sum()) / max(1, len(before))
+    off, size = (after - before).abs().mean(), before.abs().mean()
+    if not isinstance(off, float) or not isinstance(size, float) or math.isnan(off):
+        return 0.0 if before.equals(after) else math.inf
+    return off / size if size else (0.0 if not off else math.inf)
 
 
 def _repeated(version: ModelVersion, folder: Path, python: str, again: Built, say: Say) -> str | None:

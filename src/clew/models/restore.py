@@ -165,6 +165,9 @@ def make_recipe(version: ModelVersion, dest: Path) -> Recipe:
         settings += ["--set", f"{name}={text}"]
     if version.provenance != "recorded":
         return Recipe(commands, roles)
+    for name, reference in roles.items():
+        if name not in run.parameters:  # the code names a version by itself, and it has another number here
+            settings += ["--pin", f"{name}={reference}"]
     commands.append(
         ["run", f"code/{run.entry}:{run.pipeline}", *settings, "--occurred-at", run.occurred_at.isoformat()]
     )

@@ -11,6 +11,8 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import os
+import re
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -27,7 +29,11 @@ from clew.pipelines import environment
 from clew.workspace import Workspace
 
 _FIXED: Final = (1980, 1, 1, 0, 0, 0)
-_MADE_ANEW: Final = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+_MADE_ANEW: Final = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+_PYTHON: Final = re.compile(rb"\A#![^\n]*python[^\n]*\n")
+"""The first line of a script, which names the environment that it was installed in."""
+_Entry = tuple[str, bytes, bool]
+"""A file of a wheel: its path, its bytes, whether it may be run."""
 
 
 def keep(version: ModelVersion) -> dict[str, Any]:
@@ -78,7 +84,10 @@ def keep(version: ModelVersion) -> dict[str, Any]:
 
 
 def lay_out(workspace: Workspace, recorded: sa.Row[Any], folder: Path) -> Path:
-    """The wheels of an environment in a folder. Raises NotFoundError when some aren't kept."""
+    """The wheels of an environment in a folder.
+
+    Raises NotFoundError when some aren't kept, IntegrityError when one is damaged.
+    """
     lock = environments.read_lock(workspace.objects.get(recorded.digest).decode())
     kept = _kept(workspace, recorded.content_id)
     missing = sorted(lock.keys() - kept.keys() - {"clew"})
@@ -89,6 +98,7 @@ def lay_out(workspace: Workspace, recorded: sa.Row[Any], folder: Path) -> Path:
         )
     folder.mkdir()
     for file, digest in kept.values():
+        workspace.objects.verify(digest)
         (folder / file).write_bytes(workspace.objects.get(digest))
     return folder
 
@@ -103,43 +113,50 @@ def pack(distribution: importlib.metadata.Distribution) -> tuple[str, bytes]:
         raise RefusedError(f"{name} has no list of its files", mend=f"pip install --force-reinstall {name}")
     folder = f"{name.replace('-', '_').replace('.', '_')}-{distribution.version}"
     own = {str(file): file for file in distribution.files}
-    info = next(PurePosixPath(path).parts[0] for path in own if path.partition("/")[0].endswith(".dist-info"))
+    info = next((path.partition("/")[0] for path in own if path.partition("/")[0].endswith(".dist-info")), None)
+    if info is None:
+        raise RefusedError(
+            f"{name} was installed in a way that keeps no .dist-info, so it can't be packed",
+            mend=f"pip install --force-reinstall {name}",
+        )
     generated = _scripts(distribution)
-    entries: list[tuple[str, bytes]] = []
+    entries: list[_Entry] = []
     for path, file in sorted(own.items()):
         place = Path(str(file.locate()))
         parts = PurePosixPath(path).parts
         if path.endswith(".pyc") or (parts[0] == info and parts[-1] in _MADE_ANEW) or not place.is_file():
             continue
         if ".." not in parts:
-            entries.append((path, place.read_bytes()))
+            entries.append((path, place.read_bytes(), os.access(place, os.X_OK)))
             continue
         inner = [part for part in parts if part != ".."]
         if inner[0] in ("bin", "Scripts"):
             if inner[-1] not in generated:
-                entries.append((f"{info.removesuffix('.dist-info')}.data/scripts/{inner[-1]}", place.read_bytes()))
+                body = _PYTHON.sub(rb"#!python\n", place.read_bytes(), count=1)
+                entries.append((f"{info.removesuffix('.dist-info')}.data/scripts/{inner[-1]}", body, True))
         else:
-            entries.append((f"{info.removesuffix('.dist-info')}.data/data/{'/'.join(inner)}", place.read_bytes()))
+            body, may_run = place.read_bytes(), os.access(place, os.X_OK)
+            entries.append((f"{info.removesuffix('.dist-info')}.data/data/{'/'.join(inner)}", body, may_run))
     return f"{folder}-{_tag(distribution)}.whl", _zipped(entries, info)
 
 
-def _zipped(entries: list[tuple[str, bytes]], info: str) -> bytes:
+def _zipped(entries: list[_Entry], info: str) -> bytes:
     record = io.StringIO()
     writer = csv.writer(record, lineterminator="\n")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
 
-        def write(path: str, body: bytes) -> None:
+        def write(path: str, body: bytes, *, may_run: bool) -> None:
             one = zipfile.ZipInfo(path, _FIXED)
-            one.external_attr = (0o755 if "/scripts/" in path or ".so" in path else 0o644) << 16
+            one.external_attr = (0o100755 if may_run else 0o100644) << 16
             archive.writestr(one, body, zipfile.ZIP_DEFLATED, compresslevel=1)
 
-        for path, body in entries:
-            write(path, body)
+        for path, body, may_run in entries:
+            write(path, body, may_run=may_run)
             digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
             writer.writerow((path, f"sha256={digest}", len(body)))
         writer.writerow((f"{info}/RECORD", "", ""))
-        write(f"{info}/RECORD", record.getvalue().encode())
+        write(f"{info}/RECORD", record.getvalue().encode(), may_run=False)
     return buffer.getvalue()
 
 
@@ -163,6 +180,11 @@ def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
     return said is not None and bool(json.loads(said).get("dir_info", {}).get("editable"))
 
 
+def _normal(name: str) -> str:
+    """A distribution's name as locks write it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _run_name(content_id: str) -> str:
     return f"wheels {content_id}"
 
@@ -178,7 +200,7 @@ def _kept(workspace: Workspace, content_id: str) -> dict[str, tuple[str, str]]:
         .join(builds.artifacts, a.id == x.artifact_id)
         .where(r.name == _run_name(content_id), x.direction == "out", a.kind == "wheel", a.state == "live")
     )
-    return {row.name.partition("-")[0].replace("_", "-").lower(): (row.name, row.digest) for row in rows}
+    return {_normal(row.name.partition("-")[0]): (row.name, row.digest) for row in rows}
 
 
 def _record(workspace: Workspace, recorded: sa.Row[Any], made: dict[str, ArtifactSpec]) -> None:

@@ -53,4 +53,5 @@ def labelled(
             mend=f"clew outcome add PREDICTION --name {target} --value …; or judge on rows of a dataset: --on REF",
         )
     nullable = type(signature)([type(field)(field.name, field.kind, nullable=True) for field in signature.inputs])
-    return nullable.table(asked).with_columns(pl.Series(target, truths))
+    # A truth may be written 70000 once and 70000.5 the next time.
+    return nullable.table(asked).with_columns(pl.Series(target, truths, strict=False))

@@ -1,17 +1,21 @@
 """A process that makes builds for a bisection: it reads a request a line, and answers each with a line.
 
-What the user's code prints goes to stderr, so that it can't be taken for an answer.
+What the user's code prints goes to stderr, so that it can't be taken for an answer, and it has nothing to read. When
+nobody asks any more, as the bisection's process is gone, this one ends at once, with all that steps started.
 """
 
 import hashlib
 import json
 import os
+import queue
 import shutil
+import signal
 import sys
+import threading
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import polars as pl
@@ -29,19 +33,33 @@ from clew.workspace import Workspace, open_folder
 
 def main() -> None:
     """Answer requests until there are no more."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers, questions = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
     os.dup2(2, 1)
+    with open(os.devnull) as nothing:  # noqa: PTH123 - it is no path of a folder
+        os.dup2(nothing.fileno(), 0)
+    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(questions, asked), daemon=True).start()
     root, folder = Path(sys.argv[1]), Path(sys.argv[2])
     with open_folder(root) as workspace:
-        for line in sys.stdin:
+        while True:
             try:
-                answer = _build(workspace, folder, json.loads(line))
+                answer = _build(workspace, folder, json.loads(asked.get()))
             except ClewError as error:
                 answer = {"error": str(error)}
+            except SystemExit as error:
+                answer = {"error": f"a step called sys.exit({error.code!r})"}
             except Exception:  # noqa: BLE001 - the model's own code may raise anything
                 answer = {"error": traceback.format_exc(limit=-3)}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
+
+
+def _listen(questions: IO[str], asked: "queue.SimpleQueue[str]") -> None:
+    for line in questions:
+        asked.put(line)
+    if os.getpgrp() == os.getpid():  # it was started as a group of its own
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
 
 
 def _build(workspace: Workspace, folder: Path, request: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from clew.errors import ClewError, UsageError
 from clew.models.bisection.builds import Builds, Differences, Progress
 from clew.models.bisection.changes import Change
 from clew.models.bisection.differences import find_differences, require_recorded
-from clew.models.bisection.judging import Judged, metric_of, rows_to_judge
+from clew.models.bisection.judging import Judged, metric_of, rows_to_judge, stored
 from clew.models.bisection.metrics import Measured, Metric, contrast
 from clew.models.bisection.report import level_facts
 from clew.models.bisection.search import BudgetSpentError, Cell, Level, Search, Unbuilt
@@ -30,6 +30,7 @@ Verdict = Literal["found", "no loss", "no difference", "not built", "budget spen
 SEEDS: Final = ("seed", "random_seed", "random_state")
 """Parameters by which a pipeline is told what is left to chance."""
 _OTHER_SEEDS: Final = 2
+_PATIENCE: Final = 600.0
 
 
 @dataclass
@@ -80,6 +81,7 @@ def bisect(
     budget: int = 40,
     margin: float = 0.0,
     wheels: Path | None = None,
+    build_seconds: float | None = None,
     progress: Progress = lambda _done, _most, _says: None,
 ) -> Bisection:
     """Find which change between two versions made the newer one worse.
@@ -99,6 +101,8 @@ def bisect(
         budget: how many builds there may be.
         margin: a loss of no more than this is none.
         wheels: a folder of wheels, so that no index is asked for libraries.
+        build_seconds: a build that takes longer is ended, and counts as one that failed; ten minutes, or ten times
+            as long as the slower of both runs took, if None.
         progress: told of each build.
 
     Raises:
@@ -108,6 +112,8 @@ def bisect(
     """
     if budget < 2:
         raise UsageError(f"{budget} builds tell nothing", mend="--budget 40")
+    if build_seconds is not None and not build_seconds > 0:
+        raise UsageError(f"no build is done within {build_seconds} s", mend="--build-seconds 600")
     if good.id == bad.id:
         raise UsageError(f"both are {good.reference}", mend="name two versions")
     for one in (good, bad):
@@ -127,8 +133,19 @@ def bisect(
         if not found.changes:
             found.says = f"nothing that is recorded differs between {good.reference} and {bad.reference}"
             return found
-        _search(found, good, bad, differences, folder, budget, margin, progress)
+        seconds = _patience(good, bad) if build_seconds is None else build_seconds
+        _search(found, good, bad, differences, folder, budget, margin, seconds, progress)
     return found
+
+
+def _patience(*versions: ModelVersion) -> float:
+    """How many seconds a build may take."""
+    took = 0.0
+    for version in versions:
+        run = version.workspace.catalog.get(tables.runs, version.run_id)
+        if run.ended_at is not None:
+            took = max(took, (run.ended_at - run.recorded_at).total_seconds())
+    return max(_PATIENCE, 10 * took)
 
 
 def _search(
@@ -139,6 +156,7 @@ def _search(
     folder: Path,
     budget: int,
     margin: float,
+    seconds: float,
     progress: Progress,
 ) -> None:
     workspace = good.workspace
@@ -151,7 +169,7 @@ def _search(
         try:
             made = Builds(
                 workspace, good.model, differences, found.judged, found.metric,
-                run_id=found.run, budget=budget, folder=folder, progress=progress,
+                run_id=found.run, budget=budget, folder=folder, seconds=seconds, progress=progress,
             )  # fmt: skip
             with closing(made):
                 _explore(found, made, differences, margin)
@@ -280,7 +298,5 @@ def kept(workspace: Any, run_id: str) -> dict[str, Any] | None:
     )
     if row is None:
         return None
-    from clew.models.bisection.judging import stored
-
     facts: dict[str, Any] = stored(row).load(workspace.objects)
     return facts

@@ -5,20 +5,24 @@ import io
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
+import numpy as np
 import polars as pl
 
+from clew._words import number
 from clew.data import Snapshot
-from clew.errors import OutsideError
+from clew.errors import OutsideError, UsageError
 from clew.models.bisection.changes import Change
 from clew.models.bisection.code import CodeDifference, Unit
 from clew.models.bisection.judging import Judged
@@ -78,6 +82,7 @@ class Builds:
         run_id: the run that all builds are trials of.
         budget: how many there may be.
         folder: for temporary files.
+        seconds: what takes longer is ended, and counts as a build that failed.
         progress: told of each build.
     """
 
@@ -92,6 +97,7 @@ class Builds:
         run_id: str,
         budget: int,
         folder: Path,
+        seconds: float,
         progress: Progress,
     ) -> None:
         self.made: list[dict[str, Any]] = []
@@ -107,60 +113,95 @@ class Builds:
         self._known: dict[str, Measured | Unbuilt] = {}
         self._idle: dict[str, queue.SimpleQueue[_Process]] = {}
         self._processes: list[_Process] = []
+        self._closed = False
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._rows = folder / "rows.arrow"
         judged.rows.write_ipc(self._rows, compression="uncompressed")
         self._truth = judged.rows[judged.target].to_numpy()
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, and what they started."""
         for process in self._processes:
             process.close()
 
     def __call__(self, cells: Sequence[Cell], extra: Mapping[str, Any] | None = None) -> list[Measured | Unbuilt]:
         """Build these, some side by side. Raises BudgetSpentError before the first, when they are too many."""
-        requests = [self._request(cell, extra or {}) for cell in cells]
+        requests = [self._request_or_why_not(cell, extra or {}) for cell in cells]
         keys = [msgspec.json.encode(one, order="deterministic").decode() for one in requests]
         new = {key: at for at, key in enumerate(keys) if key not in self._known}
         if len(self.made) + len(new) > self._budget:
             raise BudgetSpentError
         with ThreadPoolExecutor(max_workers=_BESIDE) as pool:
             done = {key: pool.submit(self._build, requests[at], cells[at]) for key, at in new.items()}
-            for key, future in done.items():
-                self._known[key] = future.result()
+            try:
+                for key, future in done.items():
+                    self._known[key] = future.result()
+            except BaseException:  # Ctrl-C, say: the threads wait for processes that nobody needs any more
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._closed = True
+                for process in list(self._processes):
+                    process.kill()
+                raise
         return [self._known[key] for key in keys]
 
     def _build(self, request: dict[str, Any], cell: Cell) -> Measured | Unbuilt:
         says = describe(cell)
         with self._lock:
-            number = len(self.made)
+            at = len(self.made)
             entry: dict[str, Any] = {"of the bad version": says}
             self.made.append(entry)
-        out = self._folder / f"predictions-{number}.arrow"
-        answer = self._ask({**request, "out": str(out), "rows": str(self._rows), "parent": self._run_id})
-        if "error" in answer:
-            entry["error"] = answer["error"]
-            self._progress(len(self.made), self._budget, says)
-            return Unbuilt(answer["error"])
-        predicted = pl.read_ipc(out)["prediction"].to_numpy()
-        out.unlink()
-        measured = Measured(self._metric.measure(self._truth, predicted), answer["predictions"])
-        entry |= {"run": answer["run"], "fresh": answer["fresh"], "value": self._metric.shown(measured.value)}
+        out = self._folder / f"predictions-{at}.arrow"
+        if "error" in request:
+            answer = request
+        else:
+            answer = self._ask({**request, "out": str(out), "rows": str(self._rows), "parent": self._run_id})
+        measured = self._measured(answer, out)
+        if isinstance(measured, Unbuilt):
+            entry["error"] = measured.error
+        else:
+            entry |= {"run": answer["run"], "fresh": answer["fresh"], "value": self._metric.shown(measured.value)}
         self._progress(len(self.made), self._budget, says)
         return measured
+
+    def _measured(self, answer: dict[str, Any], out: Path) -> Measured | Unbuilt:
+        if "error" in answer:
+            return Unbuilt(answer["error"])
+        predicted = pl.read_ipc(out)["prediction"]
+        out.unlink()
+        if len(predicted) != len(self._truth):
+            return Unbuilt(f"it gives {len(predicted):,} predictions for {len(self._truth):,} rows")
+        try:
+            rows = self._metric.measure(self._truth, predicted.to_numpy())
+        except UsageError as error:
+            return Unbuilt(str(error))
+        lacking = int((~np.isfinite(rows)).sum())
+        if lacking:
+            return Unbuilt(
+                f"its {self._metric.name} is no number for {lacking:,} of {len(rows):,} rows: what it predicts there, "
+                "or the truth, is none, or they can't be divided"
+            )
+        return Measured(rows, answer["predictions"])
+
+    def _request_or_why_not(self, cell: Cell, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """What is asked of a process; {"error"} for tables that can't be mixed."""
+        try:
+            return self._request(cell, extra)
+        except pl.exceptions.PolarsError as error:
+            return {"error": f"the tables can't be mixed so: {error}", "of": describe(cell)}
 
     def _request(self, cell: Cell, extra: Mapping[str, Any]) -> dict[str, Any]:
         chosen = {one.key for change in cell for one in leaves(change)}
         differences = self._differences
         units = [unit for key, unit in differences.units.items() if key in chosen]
-        bad_entry = bool(units) and len(units) == len(differences.code.units)
+        all_bad = bool(units) and len(units) == len(differences.code.units)
         parameters = {
             name: bad if f"parameter {name}" in chosen else good for name, (good, bad) in differences.parameters.items()
         }
         return {
             "archive": str(self._archive(units)),
-            "entry": differences.entries[bad_entry],
-            "pipeline": differences.pipelines[bad_entry],
+            "entry": differences.entries[all_bad],
+            "pipeline": differences.pipelines[all_bad or differences.code.wiring in units],
             "settings": {**parameters, **extra},
             "pins": {name: self._pin(name, role, chosen) for name, role in differences.roles.items()},
             "model": self._model,
@@ -199,9 +240,11 @@ class Builds:
             process = idle.get_nowait()
         except queue.Empty:
             with self._lock:
+                if self._closed:
+                    return {"error": "it was cancelled"}
                 process = _Process(python, self._workspace.root, self._folder / f"build-{len(self._processes)}")
                 self._processes.append(process)
-        answer = process.ask(request)
+        answer = process.ask(request, self._seconds)
         if process.is_alive:
             idle.put(process)
         return answer
@@ -237,6 +280,7 @@ class _Process:
             env=clean,
             cwd=folder,
             text=True,
+            start_new_session=True,  # so that what its steps start can be ended with it
         )
 
     @property
@@ -244,8 +288,16 @@ class _Process:
         """Whether it can take another request."""
         return self._process.poll() is None
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One build; {"error"} when it failed or the process died of it."""
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """One build; {"error"} when it failed, took too long, or the process died of it."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
         try:
             _pipe(self._process.stdin).write(json.dumps(request) + "\n")
             _pipe(self._process.stdin).flush()
@@ -255,36 +307,30 @@ class _Process:
                 return answer
         except BrokenPipeError:
             pass
+        finally:
+            timer.cancel()
         self._process.wait()
+        if late.is_set():
+            return {"error": f"it wasn't done after {number(seconds)} s, and was ended (--build-seconds)"}
         self._log.seek(0)
         said = self._log.read()[-1000:].decode(errors="replace")
         return {"error": f"the process that built it ended with {self._process.returncode}:\n{said}"}
 
+    def kill(self) -> None:
+        """End it at once, with all that its steps started."""
+        with suppress(ProcessLookupError, PermissionError):  # it is gone already
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def close(self) -> None:
         """End it."""
+        self.kill()
+        self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            try:
+            with suppress(BrokenPipeError):
                 _pipe(pipe).close()
-            except BrokenPipeError:
-                continue
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         self._log.close()
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
     assert pipe is not None
     return pipe
-
-
-def first_or_raise(found: Measured | Unbuilt, what: str) -> Measured:
-    """A build that must be there. Raises OutsideError, with what it said."""
-    if isinstance(found, Unbuilt):
-        raise OutsideError(
-            f"{what} can't be built again: {found.error}",
-            mend="clew model rebuild it alone, and see what it lacks",
-        )
-    return found

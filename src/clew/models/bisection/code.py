@@ -1,13 +1,15 @@
 """What differs in the code of two runs, statement by statement, and projects that mix them.
 
 A mixture keeps whole top-level statements of one side or the other. What only one side defines is in every mixture, as
-a definition that nothing uses changes nothing; so a changed function finds the helpers that came with it.
+a definition that nothing uses changes nothing; so a changed function finds the helpers that came with it. Unless the
+other side binds the same name in another way, as a function that took the place of an import: then it is a difference.
 """
 
 import ast
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from clew.models.bisection.changes import Change
@@ -49,18 +51,66 @@ class _Statement:
     digest: str
     acts: bool
     labels: frozenset[str]
+    binds: frozenset[tuple[str, str]]
+    """Names, each with the digest of what binds it: of an import of several names each has its own."""
+
+
+_Pair = tuple[_Statement | None, _Statement | None]
 
 
 class CodeDifference:
-    """The units in which two projects differ."""
+    """The units in which two projects differ.
 
-    def __init__(self, good: Files, bad: Files) -> None:
+    Args:
+        good: the files of the good side.
+        bad: those of the bad one.
+        entries: the pipeline's file on either side; where it was renamed, one stands for the other.
+        pipelines: the name of the function that wires the steps, on either side.
+    """
+
+    def __init__(
+        self,
+        good: Files,
+        bad: Files,
+        entries: tuple[str, str] = ("", ""),
+        pipelines: tuple[str, str] = ("", ""),
+    ) -> None:
         self._good, self._bad = good, bad
+        self._pipelines = pipelines
         self.units: list[Unit] = []
+        self.wiring: Unit | None = None
+        """The unit that holds the function that wires the steps, where that differs."""
         self._merged: dict[str, list[str | Unit]] = {}
+        self._alone: dict[str, Unit] = {}
+        before, after = entries
+        renamed = before != after and before in good and after in bad and before not in bad and after not in good
         for file in sorted(good.keys() | bad.keys()):
-            if file in good and file in bad and good[file] != bad[file]:
-                self._merge(file, good[file], bad[file])
+            other = after if renamed and file == before else file
+            if file in good and other in bad and (good[file] != bad[other]):
+                self._merge(file, good[file], bad[other], is_entry=file == before)
+
+    def take_alone(self, files: Collection[str]) -> None:
+        """Files that only one side has become units of their own, where no other unit mentions them.
+
+        That is for code that finds its files by looking into folders: nothing else shows that they are used.
+        """
+        for file in sorted(files):
+            if (file in self._good) == (file in self._bad):
+                continue
+            words = re.compile(rf"\b{re.escape(file.rpartition('/')[2].partition('.')[0])}\b")
+            if not any(words.search(unit.good) or words.search(unit.bad) for unit in self.units):
+                good, bad = (side.get(file, b"").decode("latin-1") for side in (self._good, self._bad))
+                self._alone[file] = Unit(file, file, good, bad, frozenset((file,)))
+                self.units.append(self._alone[file])
+
+    def take_whole(self) -> None:
+        """All that differs becomes one unit, where none was found and the steps say that their code differs."""
+        if not self.units and self._good != self._bad:
+            changed = [file for file in sorted(self._good.keys() | self._bad.keys())
+                       if self._good.get(file) != self._bad.get(file)]  # fmt: skip
+            good, bad = ("\n".join(side.get(file, b"").decode("latin-1") for file in changed)
+                         for side in (self._good, self._bad))  # fmt: skip
+            self.units = [Unit(", ".join(changed), "all of it", good, bad, frozenset(changed))]
 
     def mixed(self, chosen: Collection[Unit]) -> dict[str, bytes]:
         """The files of a project with these units from the bad side; with none or all of them, that side's own."""
@@ -72,24 +122,33 @@ class CodeDifference:
         for file, parts in self._merged.items():
             texts = [part if isinstance(part, str) else part.bad if part in chosen else part.good for part in parts]
             files[file] = "".join(texts).encode()
+        for file, unit in self._alone.items():
+            side = self._bad if unit in chosen else self._good
+            files.pop(file, None)
+            files |= {file: side[file]} if file in side else {}
         return files
 
-    def _merge(self, file: str, good: bytes, bad: bytes) -> None:
+    def _merge(self, file: str, good: bytes, bad: bytes, *, is_entry: bool) -> None:
         before, after = _statements(file, good), _statements(file, bad)
         if before is None or after is None:
             unit = Unit(file, file, good.decode("latin-1"), bad.decode("latin-1"), frozenset((file,)))
             self.units.append(unit)
             self._merged[file] = [unit]
             return
-        self._merged[file] = [self._unit(file, *pair) for pair in _paired(before, after)]
+        names = self._pipelines if is_entry else ("", "")
+        pairs = _with_rivals(_paired(before, _renamed(after, *names)), before, after)
+        self._merged[file] = [self._unit(file, good, bad, is_rival) for good, bad, is_rival in pairs]
+        for part in self._merged[file]:
+            if is_entry and isinstance(part, Unit) and any(one.rpartition(".")[2] in names for one in part.labels):
+                self.wiring = part
 
-    def _unit(self, file: str, good: _Statement | None, bad: _Statement | None) -> str | Unit:
+    def _unit(self, file: str, good: _Statement | None, bad: _Statement | None, is_rival: bool) -> str | Unit:
         if good is not None and bad is not None and good.digest == bad.digest:
             return good.text
         if good is None or bad is None:
             only = good or bad
             assert only is not None
-            if not only.acts:
+            if not only.acts and not is_rival:
                 return only.text
         labels = (good.labels if good else frozenset()) | (bad.labels if bad else frozenset())
         name = min(labels, default=file)
@@ -125,6 +184,7 @@ def _statements(file: str, content: bytes) -> list[_Statement] | None:
                 digest=" ".join(piece.digest for piece in own),
                 acts=any(piece.acts for piece in own),
                 labels=frozenset(piece.label for piece in own),
+                binds=frozenset((name, piece.digest) for piece in own for name in piece.binds),
             )
         )
         taken = last
@@ -153,9 +213,44 @@ def _key(node: ast.stmt) -> str:
     return ast.unparse(node)
 
 
-def _paired(
-    before: Sequence[_Statement], after: Sequence[_Statement]
-) -> Iterator[tuple[_Statement | None, _Statement | None]]:
+def _renamed(statements: Sequence[_Statement], to: str, name: str) -> list[_Statement]:
+    """The function of this name goes by another, unless that is taken."""
+    if to == name or any(one.key == to for one in statements):
+        return list(statements)
+    return [replace(one, key=to) if one.key == name else one for one in statements]
+
+
+def _with_rivals(
+    pairs: Iterable[_Pair], before: Sequence[_Statement], after: Sequence[_Statement]
+) -> Iterator[tuple[_Statement | None, _Statement | None, bool]]:
+    """Pairs, and whether a statement that stands on one side alone has a rival: one that binds a name of it too.
+
+    Both in one file would hide each other, so rivals become a pair, where the good one stands.
+    """
+    every = list(pairs)
+    good_binds, bad_binds = ({pair for one in side for pair in one.binds} for side in (before, after))
+    both = {name for name, _ in good_binds} & {name for name, _ in bad_binds}
+    otherwise = both & {name for name, _ in good_binds ^ bad_binds}
+
+    def rivalled(one: _Statement) -> set[str]:
+        return {name for name, _ in one.binds} & otherwise
+
+    free = [bad for good, bad in every if good is None and bad is not None]
+    for good, bad in every:
+        if good is None:
+            if bad is not None and not rivalled(bad):
+                yield None, bad, False
+        elif bad is None:
+            rival = next((one for one in free if rivalled(one) & rivalled(good)), None)
+            if rival is not None:
+                free.remove(rival)
+            yield good, rival, bool(rivalled(good))
+        else:
+            yield good, bad, False
+    yield from ((None, bad, True) for bad in free if rivalled(bad))
+
+
+def _paired(before: Sequence[_Statement], after: Sequence[_Statement]) -> Iterator[_Pair]:
     """Statements side by side by what they bind, also where one moved; in an order that suits both."""
     keys = [one.key for one in before], [one.key for one in after]
     moved = {one.key: one for one in after}
@@ -175,13 +270,13 @@ class _Group:
 
 
 def code_changes(
-    difference: CodeDifference, pipeline: str, good: Reached, bad: Reached
+    difference: CodeDifference, pipelines: Collection[str], good: Reached, bad: Reached
 ) -> tuple[list[Change], dict[str, Unit]]:
     """The units as changes: those that the same steps reach together, each of them one of its parts.
 
     Args:
         difference: what differs.
-        pipeline: the name of the function that wires the steps.
+        pipelines: the names of the function that wires the steps.
         good: the parts of the keys of the good run's steps, by name.
         bad: the same of the bad one.
 
@@ -191,7 +286,7 @@ def code_changes(
     groups: dict[str, _Group] = {}
     for unit in difference.units:
         steps = sorted({name for run in (good, bad) for name, parts in run.items() if _reaches(parts, unit)})
-        if any(label.rpartition(".")[2] == pipeline for label in unit.labels):
+        if any(label.rpartition(".")[2] in pipelines for label in unit.labels):
             key = says = "the wiring of the pipeline"
         elif steps:
             key = says = f"code of {', '.join(steps)}"

@@ -25,8 +25,12 @@ def find_differences(
 ) -> tuple[Differences, list[Change], list[str]]:
     """What can be crossed, the changes that it consists of, and in words what differs and can't be."""
     before, after = _Recorded(good), _Recorded(bad)
-    code = CodeDifference(before.files, after.files)
-    changed, units = code_changes(code, before.run.pipeline, before.keys, after.keys)
+    entries, pipelines = (before.run.entry, after.run.entry), (before.run.pipeline, after.run.pipeline)
+    code = CodeDifference(before.files, after.files, entries, pipelines)
+    code.take_alone(before.reached_whole | after.reached_whole)
+    if before.reached_code != after.reached_code:
+        code.take_whole()
+    changed, units = code_changes(code, pipelines, before.keys, after.keys)
     roles = {
         name: Role(before.snapshots.get(name), after.snapshots.get(name))
         for name in sorted(before.snapshots.keys() | after.snapshots.keys())
@@ -46,8 +50,8 @@ def find_differences(
         code=code,
         units=units,
         libraries=libraries,
-        entries=(before.run.entry, after.run.entry),
-        pipelines=(before.run.pipeline, after.run.pipeline),
+        entries=entries,
+        pipelines=pipelines,
     )
     notes = list(libraries.notes)
     changes = [_data_change(name, role, score, target) for name, role in roles.items() if role.differs]
@@ -89,6 +93,10 @@ class _Recorded:
             .where(s.run_id == version.run_id, x.direction == "in", a.kind == "model")
         )
         self.handed_models = {row.name for row in handed}
+        self.reached_code = {name: parts.get("code") for name, parts in self.keys.items()}
+        self.reached_whole = {
+            file for parts in self.keys.values() if parts.get("whole") for file in parts.get("code", {})
+        }
         i = builds.run_inputs.c
         inputs = workspace.catalog.rows(sa.select(i.role, i.snapshot_id).where(i.run_id == version.run_id))
         self.snapshots = {row.role: snapshot_by_id(workspace, str(row.snapshot_id)) for row in inputs}

@@ -63,7 +63,7 @@ def rows_to_judge(good: ModelVersion, bad: ModelVersion, given: tuple[str, pl.Da
             refused.append(f"{says} lack {', '.join(missing)}")
             continue
         known = rows.filter(pl.col(target).is_not_null())
-        fresh = known.filter(~_was_trained_on(known, good) & ~_was_trained_on(known, bad))
+        fresh = known.filter(~_was_trained_on(known, good, target) & ~_was_trained_on(known, bad, target))
         if fresh.height >= FEWEST:
             return Judged(fresh, target, f"{fresh.height:,} {says}", known.height - fresh.height)
         refused.append(f"of the {known.height:,} {says}, {fresh.height:,} were in neither version's training")
@@ -101,7 +101,7 @@ def _test_rows(version: ModelVersion) -> pl.DataFrame:
     return found
 
 
-def _was_trained_on(rows: pl.DataFrame, version: ModelVersion) -> pl.Series:
+def _was_trained_on(rows: pl.DataFrame, version: ModelVersion, target: str) -> pl.Series:
     """Which rows have inputs and truth that stand among the version's training rows."""
     i = models.model_inputs.c
     found = version.workspace.catalog.first(
@@ -116,9 +116,15 @@ def _was_trained_on(rows: pl.DataFrame, version: ModelVersion) -> pl.Series:
     names = [name for name in version.signature_of().names if name in train.columns and name in rows.columns]
     if not names:
         return never
-    left = version.signature_of().select(rows).select(names).hash_rows()
+    signature = version.signature_of()
+    truth = [_alike(rows[target]), _alike(train[target])] if target in train.columns else []
+    left = signature.select(rows).select(*names, *truth[:1]).hash_rows()
     try:
-        right = version.signature_of().select(train).select(names).hash_rows()
+        right = signature.select(train).select(*names, *truth[1:]).hash_rows()
     except UsageError:  # the training rows lack an input, which the model's own code makes
         return never
     return left.is_in(right.implode())
+
+
+def _alike(truth: pl.Series) -> pl.Series:
+    return (truth.cast(pl.Float64) if truth.dtype.is_numeric() else truth.cast(pl.String)).alias("clew truth")

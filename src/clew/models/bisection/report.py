@@ -1,7 +1,8 @@
 """What a bisection found, as facts and in words."""
 
+import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from clew._words import number
 from clew.models.bisection.changes import Change
@@ -10,6 +11,8 @@ from clew.models.bisection.search import Effect, Level
 from clew.stats import Interval
 
 Facts = dict[str, Any]
+_WIDTH: Final = 120
+_NARROWEST: Final = 30
 
 
 def level_facts(level: Level, metric: Metric) -> Facts:
@@ -58,32 +61,38 @@ def _interval(found: Interval | None) -> list[float] | None:
 
 
 def describe(facts: Facts) -> str:
-    """What a bisection found, in words."""
-    lines = [f"{facts['good']} → {facts['bad']}: {facts['verdict']}", f"  {facts['says']}"]
+    """What a bisection found, in words, in lines of at most 120 characters but for diffs."""
+    lines = [f"{facts['good']} → {facts['bad']}: {facts['verdict']}", *_wrapped(facts["says"], "  ")]
     if facts["found"] is not None and facts["found"]["is_loss"]:
-        lines += ["", *_level(facts["found"], "  ")]
+        lines += ["", *_level(facts["found"], "  "), ""]
     if facts["chance"] is not None:
         lines.append(f"  another seed moves {facts['metric']} by {number(facts['chance'])}")
-    lines += [f"  note: {note}" for note in facts["notes"]]
+    for note in facts["notes"]:
+        lines += _wrapped(f"note: {note}", "  ")
     made = facts["builds"]
-    fresh = sum(bool(one.get("fresh")) for one in made)
-    lines.append(f"  {len(made)} builds, {len(made) - fresh} of them wholly from the cache")
+    failed = sum("error" in one for one in made)
+    cached = sum("error" not in one and not one["fresh"] for one in made)
+    said = f"  {len(made)} {'build' if len(made) == 1 else 'builds'}, {cached} of them wholly from the cache"
+    lines.append(f"{said}; {failed} failed, as mixtures may" if failed else said)
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str, more: str = "  ") -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent + more, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _level(level: Facts, indent: str) -> Iterator[str]:
     yield f"{indent}loss {_said(level['loss'])}"
     if len(level["effects"]) > 1:
-        width = max(len(one["says"]) for one in level["effects"])
-        width = min(width, 76)
-        yield f"{indent}{'change'.ljust(width)}  {'added to the good one':26}  taken out of the bad one"
-        for one in level["effects"]:
-            mark = "  ←" if one["matters"] else ""
-            says = one["says"] if len(one["says"]) <= width else one["says"][: width - 1] + "…"
-            yield f"{indent}{says.ljust(width)}  {_said(one['adding']):26}  {_said(one['removing'])}{mark}"
+        yield from _effects(level["effects"], indent)
     for one in level["interactions"]:
-        yield f"{indent}together, {' and '.join(one['between'])} do {_said(one['effect'])} beyond what each does alone"
-    yield f"{indent}smallest set that shows it: {'; '.join(one['says'] for one in level['smallest'])}"
+        yield from _wrapped(
+            f"together, {' and '.join(one['between'])} do {_said(one['effect'])} beyond what each does alone", indent
+        )
+    yield from _wrapped(f"smallest set that shows it: {'; '.join(one['says'] for one in level['smallest'])}", indent)
     if level["remaining"] is not None and level["remaining"][0]:
         yield f"{indent}  beyond it the bad version loses {_said(level['remaining'])}"
     for one in level["smallest"]:
@@ -91,8 +100,26 @@ def _level(level: Facts, indent: str) -> Iterator[str]:
         if one.get("diff"):
             yield from (f"{indent}    {line}" for line in one["diff"].splitlines())
         if inside is not None and inside["is_loss"]:
-            yield f"{indent}inside of {one['says']}:"
+            yield ""
+            yield from _wrapped(f"inside of {one['says']}:", indent)
             yield from _level(inside, indent + "  ")
+
+
+def _effects(effects: list[Facts], indent: str) -> Iterator[str]:
+    """A table: what each change does when it is added to the good version, and when it is taken out of the bad one."""
+    heads = ("change", "added to the good one", "taken out of the bad one")
+    cells = [(one["says"], _said(one["adding"]), _said(one["removing"])) for one in effects]
+    adding = max(len(heads[1]), *(len(cell[1]) for cell in cells))
+    removing = max(len(heads[2]), *(len(cell[2]) for cell in cells))
+    room = max(_NARROWEST, _WIDTH - len(indent) - adding - removing - 4)
+    width = min(room, max(len(heads[0]), *(len(cell[0]) for cell in cells)))
+    yield f"{indent}{heads[0].ljust(width)}  {heads[1].ljust(adding)}  {heads[2]}".rstrip()
+    for one, (says, added, removed) in zip(effects, cells, strict=True):
+        # The arrow stands before, where no length of a line moves it.
+        mark = f"{indent[:-2]}→ " if one["matters"] else indent
+        first, *others = textwrap.wrap(says, width, break_on_hyphens=False) or [""]
+        yield f"{mark}{first.ljust(width)}  {added.ljust(adding)}  {removed}".rstrip()
+        yield from (f"{indent}  {line}" for line in textwrap.wrap(" ".join(others), width - 2, break_on_hyphens=False))
 
 
 def _said(interval: list[float] | None) -> str:

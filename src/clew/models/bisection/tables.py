@@ -1,5 +1,8 @@
 """What differs between two tables: columns, rows added and removed, their order; and tables that mix them.
 
+Where a column of numbers changed by one factor or one shift in all rows, as units do, a mixture takes that for the rows
+that one side alone has, too: else a column in two units at once would stand there, which harms and which neither has.
+
 Rows are told apart by the dataset's key columns where these are unique; else by position, where the tables have as
 many rows and most columns agree; else by all that they hold.
 """
@@ -21,6 +24,8 @@ Score = Callable[[pl.DataFrame], tuple[np.ndarray, np.ndarray] | None]
 _AT: Final = "clew row"
 _FEWEST: Final = 30  # rows that say what is usual
 _MUST_DROP: Final = 0.5  # share of what rows are off beyond the usual that may remain without a slice
+_ALIKE: Final = 0.02  # of a factor or shift: by how much it may vary, as values are rounded
+_ALL: Final = 0.98  # share of the rows
 _POSITION_NEEDS: Final = 0.5  # share of the columns that must agree for rows to be told apart by position
 
 
@@ -58,6 +63,16 @@ class TableDifference:
                 differs = _differs(before[name], after[name])
                 if differs.any():
                     self.changed[name] = differs
+        self.units = {name: unit for name in self.changed if (unit := self._unit(name)) is not None}
+        """Of columns that changed in all rows by one factor or shift: which (times, plus)."""
+
+    def _unit(self, name: str) -> tuple[float, float] | None:
+        before, after = self.good[self._good_at][name], self.bad[self._bad_at][name]
+        found = _times_or_plus(before, after, self.changed[name])
+        if found is None:
+            return None
+        moved = before.cast(pl.Float64).to_numpy() * found[0] + found[1] != before.cast(pl.Float64).to_numpy()
+        return found if self.changed[name][moved].mean() >= _ALL else None
 
     @property
     def common(self) -> pl.DataFrame:
@@ -84,18 +99,20 @@ class TableDifference:
         names = [name for name in self.good.columns if name in self.bad.columns or name not in columns]
         names += [name for name in self.bad.columns if name not in self.good.columns and name in columns]
         bad_first = self.ordered or "order" in what
-        rows = pl.concat(
-            [
-                self._common(names, columns).with_columns(pl.Series(_AT, self._places(bad_first)[0])),
-                self._only(self.bad, self.good, added, names).with_columns(
-                    pl.Series(_AT, self._places(bad_first)[1][np.searchsorted(self.added, added)])
-                ),
-                self._only(self.good, self.bad, kept, names).with_columns(
-                    pl.Series(_AT, self._places(bad_first)[2][np.searchsorted(self.removed, kept)])
-                ),
-            ],
-            how="vertical_relaxed",
-        )
+        common = self._common(names, columns)
+        ours = self._in_unit(self.good[kept], columns, back=False)
+        theirs = self._in_unit(self.bad[added], set(self.units) - columns, back=True)
+        places = self._places(bad_first)
+        parts = [
+            common.with_columns(pl.Series(_AT, places[0])),
+            self._only(theirs, self.good, common.schema).with_columns(
+                pl.Series(_AT, places[1][np.searchsorted(self.added, added)])
+            ),
+            self._only(ours, self.bad, common.schema).with_columns(
+                pl.Series(_AT, places[2][np.searchsorted(self.removed, kept)])
+            ),
+        ]
+        rows = pl.concat([part for part in parts if part.height] or parts[:1], how="vertical_relaxed")
         return rows.sort(_AT, maintain_order=True).drop(_AT)
 
     def _common(self, names: Sequence[str], columns: set[str]) -> pl.DataFrame:
@@ -104,11 +121,20 @@ class TableDifference:
             [after[name] if name in columns or name not in before.columns else before[name] for name in names]
         )
 
+    def _in_unit(self, rows: pl.DataFrame, columns: Collection[str], *, back: bool) -> pl.DataFrame:
+        """Rows with these columns in the unit of the bad side, or back in that of the good one."""
+        made = []
+        for name in self.units.keys() & set(columns):
+            times, plus = self.units[name]
+            value = pl.col(name).cast(pl.Float64)
+            made.append((value - plus) / times if back else value * times + plus)
+        return rows.with_columns(made)
+
     @staticmethod
-    def _only(table: pl.DataFrame, other: pl.DataFrame, rows: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
-        own = table[rows]
-        lacking = [pl.lit(None, other.schema[name]).alias(name) for name in names if name not in own.columns]
-        return own.with_columns(lacking).select(names)
+    def _only(own: pl.DataFrame, other: pl.DataFrame, wanted: pl.Schema) -> pl.DataFrame:
+        lacking = [pl.lit(None, other.schema[name]).alias(name) for name in wanted if name not in own.columns]
+        found = own.with_columns(lacking).select(list(wanted))
+        return found.with_columns(_as(found[name], kind) for name, kind in wanted.items() if found.schema[name] != kind)
 
     def _places(self, bad_first: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where common, added and kept rows stand: rows of the other table after the common row before them."""
@@ -123,6 +149,15 @@ class TableDifference:
         after = np.searchsorted(self._bad_at[order], self.added) - 1
         others = np.where(after >= 0, own[order][np.maximum(after, 0)] if len(own) else -1, -1)
         return own.astype(float), others + 0.5, self.removed.astype(float)
+
+
+def _as(column: pl.Series, kind: pl.DataType) -> pl.Series:
+    """As another type, if nothing is lost by it; else as it is."""
+    try:
+        found = column.cast(kind)
+        return found if found.cast(column.dtype).equals(column) else column
+    except pl.exceptions.PolarsError:
+        return column
 
 
 def _matched(good: pl.DataFrame, bad: pl.DataFrame, keys: Sequence[str]) -> tuple[str, np.ndarray, np.ndarray]:
@@ -216,21 +251,32 @@ def _where(difference: TableDifference, differs: np.ndarray, leave_out: Sequence
 def _ratio(difference: TableDifference, atom: Atom) -> str:
     """Numbers that all grew by one factor, as they do when a unit changed."""
     before = difference.good[difference._good_at][atom.column]  # noqa: SLF001 - its own room
-    after = difference.common[atom.column]
-    if not (before.dtype.is_numeric() and after.dtype.is_numeric()):
+    found = _times_or_plus(before, difference.common[atom.column], difference.changed[atom.column])
+    if found is None:
         return ""
-    rows = difference.changed[atom.column]
-    old, new = before.cast(pl.Float64).to_numpy()[rows], after.cast(pl.Float64).to_numpy()[rows]
+    times, plus = found
+    if times != 1:
+        return f": it is {times:.4g} times what it was"
+    return f": it is {number(abs(plus))} {'more' if plus > 0 else 'less'} than it was"
+
+
+def _times_or_plus(before: pl.Series, after: pl.Series, differs: np.ndarray) -> tuple[float, float] | None:
+    """One factor, or one shift, by which the numbers that differ did so, to 2% of it; None where there is none."""
+    if not (before.dtype.is_numeric() and after.dtype.is_numeric()):
+        return None
+    old, new = before.cast(pl.Float64).to_numpy()[differs], after.cast(pl.Float64).to_numpy()[differs]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, shift = new / old, new - old
     ratio, shift = ratio[np.isfinite(ratio)], shift[np.isfinite(shift)]
-    if len(ratio) and float(np.ptp(np.quantile(ratio, [0.05, 0.95]))) <= 0.02 * abs(float(np.median(ratio))):
-        return f": it is {float(np.median(ratio)):.4g} times what it was"
-    if len(shift) and float(np.ptp(np.quantile(shift, [0.05, 0.95]))) <= 0.02 * abs(float(np.median(shift))):
-        return (
-            f": it is {number(abs(float(np.median(shift))))} {'more' if np.median(shift) > 0 else 'less'} than it was"
-        )
-    return ""
+    if len(shift) and _spread(shift) <= _ALIKE * abs(float(np.median(shift))):
+        return 1.0, float(np.median(shift))
+    if len(ratio) and _spread(ratio) <= _ALIKE * min(abs(float(np.median(ratio))), abs(float(np.median(ratio)) - 1)):
+        return float(np.median(ratio)), 0.0
+    return None
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(np.ptp(np.quantile(values, [0.05, 0.95])))
 
 
 def _added(
