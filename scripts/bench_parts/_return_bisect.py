@@ -127,9 +127,8 @@ def shifted(share: float, seed: int) -> Callable[[House], None]:
     def plant(house: House) -> None:
         rows = house.sales
         middle = rows.row(random.Random(seed).randrange(rows.height), named=True)
-        near = ((pl.col("east_m") - middle["east_m"]).abs() < 2000) & (
-            (pl.col("north_m") - middle["north_m"]).abs() < 2000
-        )
+        east, north = (pl.col(name) - middle[name] for name in ("east_m", "north_m"))
+        near = (east.abs() < 2000) & (north.abs() < 2000)
         lower = pl.when(near).then((pl.col("price_usd") * (1 - share)).round().cast(pl.Int64)).otherwise("price_usd")
         house.add(rows.with_columns(lower.alias("price_usd")))
         house.run()
@@ -357,13 +356,15 @@ def bisections(base: Path, folder: Path, only: str = "", repeats: int = 1) -> It
             with clew.open_workspace(house.folder) as workspace:
                 newest = max(one.version for one in models.all_versions(workspace, "house-price"))
             if newest == first:
-                row = {"case": case.name, "dose": case.dose, "builds": 0, "fresh": 0, "seconds": 0.0, "loss": None,
-                       "said": [], "found": "right: the same version", "says": "the same content: no new version"}  # fmt: skip
+                row = {
+                    "case": case.name, "dose": case.dose, "found": "right: no loss", "loss": None, "said": [],
+                    "builds": 0, "fresh": 0, "seconds": 0.0, "says": "the same content: no new version",
+                }  # fmt: skip
             else:
                 row = _judged(case, house, (first, newest), None)
             yield row
-            print(f"{case.name} {case.dose}: {row['found']} ({row['builds']} builds, {row['seconds']:.0f} s)  {row['said']}",
-                  file=sys.stderr, flush=True)  # fmt: skip
+            cost = f"{row['builds']} builds, {row['seconds']:.0f} s"
+            print(f"{case.name} {case.dose}: {row['found']} ({cost})  {row['said']}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -378,12 +379,9 @@ def _place(folder: Path) -> Any:
 # ---- restore and rebuild
 
 
-NOISE = (
-    "return rows.select(*houses.INPUTS, TARGET)",
-    "noise = np.random.default_rng().normal(size=rows.height).round()\n"
-    "    return rows.select(*houses.INPUTS, TARGET).with_columns(lot_m2=pl.col('lot_m2') + noise)",
-)
-TINY = (NOISE[0], NOISE[1].replace(".round()", " * 1e-9").replace("lot_m2", "depth_m"))
+PLAIN = "return rows.select(*houses.INPUTS, TARGET)"
+NOISE = """noise = np.random.default_rng().normal(size=rows.height).round()
+    return rows.select(*houses.INPUTS, TARGET).with_columns(lot_m2=pl.col('lot_m2') + noise)"""
 
 
 def rebuilds(base: Path, folder: Path) -> list[dict[str, Any]]:
@@ -416,7 +414,7 @@ def rebuilds(base: Path, folder: Path) -> list[dict[str, Any]]:
     timed("rebuild --offline", lambda: of(house, 1, lambda one: rebuild(one, offline=True)), "identical")
     timed("rebuild --fresh", lambda: of(house, 1, lambda one: rebuild(one, fresh=True)), "identical")
     noisy = House(_copied(base, folder / "noisy"))
-    noisy.edit("pipeline.py", *NOISE)
+    noisy.edit("pipeline.py", PLAIN, NOISE)
     noisy.run()
     timed("a step with unseeded randomness", lambda: of(noisy, 2, rebuild), "different, step features, randomness")
     timed(
@@ -425,8 +423,8 @@ def rebuilds(base: Path, folder: Path) -> list[dict[str, Any]]:
     outside = House(_copied(base, folder / "outside"))
     level = folder / "level.txt"
     level.write_text("1.0")
-    outside.edit("pipeline.py", NOISE[0], f"level = float(open({str(level)!r}).read())\n    "
-                 + NOISE[0] + ".with_columns(lot_m2=pl.col('lot_m2') * level)")  # fmt: skip
+    outside.edit("pipeline.py", PLAIN, f"level = float(open({str(level)!r}).read())\n    "
+                 + PLAIN + ".with_columns(lot_m2=pl.col('lot_m2') * level)")  # fmt: skip
     outside.run()
     level.write_text("2.0")
     timed("a file that a step reads, changed since", lambda: of(outside, 2, rebuild), "different, a source outside")
