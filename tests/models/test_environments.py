@@ -117,3 +117,22 @@ def test_a_distribution_without_a_list_of_its_files_is_refused(tmp_path: Path) -
     [found] = importlib.metadata.distributions(name="old", path=[str(tmp_path / "eggs")])
     with pytest.raises(RefusedError, match=r"no \.dist-info"):
         wheels.pack(found)
+
+
+def test_of_a_distribution_that_stands_in_two_places_the_first_is_recorded(index: Path, tmp_path: Path) -> None:
+    """Else the key of a step, and the lock, would name a version that nothing imports."""
+    wheel = index / "packaging-0.1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        info = "packaging-0.1.dist-info"
+        archive.writestr("packaging/__init__.py", "")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: packaging\nVersion: 0.1\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/RECORD", f"packaging/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
+        )
+    python = environments.make_over({"packaging": "0.1"}, tmp_path / "over", wheels=index)
+    code = (
+        "from clew.pipelines import environment as e; print([x for x in e.current().lock.split() if 'packaging' in x])"
+    )
+    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "['packaging==0.1']\n"

@@ -61,6 +61,8 @@ def current() -> Environment:
         plain = _plain(name)
         if plain in ("pip", "uv", "setuptools"):
             continue  # tools that install; nothing that runs depends on them
+        if plain in files:
+            continue  # of two in different places the first is imported, as in an environment over another
         lines.add(f"{plain}=={distribution.version}")
         files[plain] = hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
         direct = distribution.read_text("direct_url.json")
