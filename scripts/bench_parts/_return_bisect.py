@@ -272,7 +272,7 @@ def library_cases(base: Path, folder: Path) -> list[dict[str, Any]]:
     real = House(_copied(base, folder / "sklearn"))
     try:
         real.python = environments.make_over({"scikit-learn": old}, folder / "old")
-        # KBinsDiscretizer takes other quantiles for its edges since 1.9, a change of a default; these rows show none of it.
+        # KBinsDiscretizer takes other quantiles for its edges since 1.9; on these rows that shows nothing.
         real.edit("pipeline.py", "from sklearn.ensemble", BINNED_IMPORTS + "from sklearn.ensemble")
         real.edit("pipeline.py", "    estimator.fit(", BINNED + "    estimator.fit(")
         real.run()
