@@ -25,7 +25,7 @@ from clew import models
 from clew.models import environments
 from clew.models.bisection.bisect import bisect
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "house_prices"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "house_prices"
 TREES = 40
 SQUARE_FEET = 10.7639
 BINNED_IMPORTS = """from sklearn.impute import SimpleImputer
@@ -62,13 +62,16 @@ class House:
 
     @property
     def sales(self) -> pl.DataFrame:
+        """What version 1 was trained on."""
         return pl.read_parquet(self.folder / "sales.parquet")
 
     def add(self, rows: pl.DataFrame) -> None:
+        """Record a new version of the sales."""
         with clew.open_workspace(self.folder) as workspace:
             workspace.add("house-sales", rows, key=["sale_id"])
 
     def edit(self, file: str, before: str, after: str) -> None:
+        """Change the code. Raises ValueError when it isn't as it was thought to be."""
         path = self.folder / "code" / file
         text = path.read_text()
         if before not in text:
