@@ -62,6 +62,7 @@ def test_a_wrong_unit_in_a_feature(houses: Project) -> None:
     assert "10.76 times" in describe(facts)
 
 
+@pytest.mark.slow
 def test_labels_shifted_in_one_district_beside_an_honest_month_of_new_rows(houses: Project) -> None:
     new = sales(200, seed=9).with_columns(pl.col("id") + 5000, pl.col("sold_on") + pl.duration(days=365))
     shifted = pl.when(pl.col("district") == "north").then(pl.col("price") - 60_000).otherwise("price")
@@ -76,6 +77,7 @@ def test_labels_shifted_in_one_district_beside_an_honest_month_of_new_rows(house
     assert [one["matters"] for one in inside["effects"]] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_slice_of_the_rows_that_came_is_told_from_the_honest_others(houses: Project) -> None:
     new = sales(600, seed=9).with_columns(pl.col("id") + 5000)
     wrong = pl.when(pl.col("district") == "west").then(pl.col("price") * 0.2).otherwise("price")
@@ -88,6 +90,7 @@ def test_a_slice_of_the_rows_that_came_is_told_from_the_honest_others(houses: Pr
     assert guilty["rows"] == new.filter(pl.col("district") == "west").height
 
 
+@pytest.mark.slow
 def test_a_month_of_rows_twenty_times_over(houses: Project) -> None:
     """Copies are no lie, only out of proportion: a month of odd prices that counted once now counts for half."""
     month = (pl.col("sold_on").dt.month() == 7) & (pl.col("sold_on").dt.day() < 10)
@@ -202,6 +205,7 @@ def test_rows_to_judge_on_may_be_named(houses: Project) -> None:
     assert trained["left_out"] == 1500 - 214
 
 
+@pytest.mark.slow
 def test_a_mixture_that_fails_is_no_answer_but_said(houses: Project) -> None:
     """A helper that takes one argument more, and its only caller: neither runs without the other."""
     houses.write(HELPERS.replace("def matrix(rows)", "def matrix(rows, times=None)").replace(
@@ -218,6 +222,7 @@ def test_a_mixture_that_fails_is_no_answer_but_said(houses: Project) -> None:
     assert any("error" in one for one in facts["builds"]) or len(facts["builds"]) < 8
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_too_small_is_said_and_kept_to(houses: Project) -> None:
     houses.write(PIPELINE.replace("* np.eye", "* 9 * np.eye"))
     houses.run(ridge=3000.0, test_share=0.3)

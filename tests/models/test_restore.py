@@ -98,6 +98,7 @@ def test_a_rebuild_is_identical_by_content(project: Project) -> None:
     assert verdict["ids"]["predictions"][0] == verdict["ids"]["predictions"][1]
 
 
+@pytest.mark.slow
 def test_randomness_without_a_seed_is_seen_and_the_step_is_named(project: Project) -> None:
     version = _registered(project, ".with_columns(pl.col('y') + np.random.default_rng().normal(size=len(rows)))")
     verdict = rebuild(version)
