@@ -195,8 +195,9 @@ def test_a_file_that_changed_since_is_named_and_no_randomness_is_blamed(project:
     assert not any("randomness" in cause for cause in verdict["causes"])
 
 
-def test_threads_are_told_from_chance(project: Project) -> None:
+def test_threads_are_told_from_chance(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """What differs only where there are several threads, as sums of floats do."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a server that ran in this process has set it
     noise = "np.random.default_rng().normal(size=len(rows)) * (os.environ.get('OMP_NUM_THREADS') != '1')"
     version = _registered(project, f".with_columns(pl.col('y') + {noise})", "import os\n")
     verdict = rebuild(version)

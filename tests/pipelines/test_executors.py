@@ -412,3 +412,32 @@ def test_nothing_is_left_of_a_run_that_is_ended(project: Project, number: int, s
     assert run["status"] == state
     assert [step["name"] for step in run["steps"]] == ["slow"]  # it had finished
     assert list((project.folder / ".clew" / "locks").glob("run-*")) == []
+
+
+BOTH_HELD = """
+import os
+PID = os.getpid()
+COUNT = []
+@clew.step
+def counts(x: int) -> list[int]:
+    COUNT.append(x)
+    return [PID, len(COUNT)]
+@clew.step
+def longest(found: list[list[int]]) -> int:
+    return max(length for _, length in found)
+@clew.pipeline
+def main() -> None:
+    longest(counts.map(range(4)))
+"""
+
+
+def test_a_call_that_finds_what_another_left_here_has_a_key_of_its_own(project: Project) -> None:
+    """Only the pipeline's own process can run these, and each changes what the next one finds there."""
+    project.write(BOTH_HELD)
+    done = project.run(executor="processes")
+    s = builds.steps.c
+    rows = project.workspace.catalog.rows(
+        sa.select(s.key_parts).where(s.run_id == done.run, s.name.startswith("counts"))
+    )
+    assert len(rows) == 4
+    assert len({row.key_parts["values"]["pipeline.COUNT"] for row in rows}) == project.value(done, "longest") == 4

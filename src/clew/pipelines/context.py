@@ -44,6 +44,7 @@ class Prepared:
     why: str = ""
     log: str = ""
     attempts: int = 0
+    after: int = 0  # how many calls this process had made when the key was
     claimed: bool = False  # whether whoever needs the same waits for this one
     started: datetime = field(default_factory=now)
 

@@ -83,6 +83,7 @@ class Scheduler:
         self._fresh: list[Prepared] = []  # to be called, in order
         self._later: list[tuple[float, int, Prepared]] = []  # to be tried again, by when
         self._here: dict[Node, str] = {}  # those that only this process can run, and why
+        self._called = 0  # how many calls were made in this process
         self._running: dict[Node, Prepared] = {}
         self._unfinished = 0
         self._told: list[tuple[int, ...]] = []  # where each of the result's steps stands in that order
@@ -275,7 +276,7 @@ class Scheduler:
             imported=self._imported,
         )
         doubts = [] if not node.step.cache else [*self._doubts, *_unseen(node, reached)]
-        return Prepared(node, arguments, parts, keys.key(parts), doubts, reached.values)
+        return Prepared(node, arguments, parts, keys.key(parts), doubts, reached.values, after=self._called)
 
     def _reached(self, step: Step[..., Any]) -> Reached:
         """What a step reaches; looked at again for each call, unless no step runs here that could change it."""
@@ -371,15 +372,30 @@ class Scheduler:
     def call_here(self, prepared: Prepared) -> None:
         """Make the call in this process, and take what it gives."""
         self.journal.write()
-        self.begin(prepared)
         step, workspace = prepared.node.step, self.context.workspace
+        if prepared.node in self._here and self._has_moved(prepared):
+            return
+        self.begin(prepared)
         done = work.call(
             self.task(prepared), step, workspace.objects, self.context.code, lambda name: find_snapshot(workspace, name)
         )
+        self._called += 1
         if done.touched:
             self._reach.settle()
         self._same.clear()
         self.take(prepared, done)
+
+    def _has_moved(self, prepared: Prepared) -> bool:
+        """Whether a call made here since has changed what this one's code finds: then its key is made anew."""
+        if prepared.attempts > 1 or prepared.after == self._called:
+            return False
+        self._same.clear()
+        if dict(self._reached(prepared.node.step).values) == dict(prepared.values):
+            return False
+        self._fresh.remove(prepared)
+        self._release(prepared)
+        self._push(prepared.node)
+        return True
 
     def take(self, prepared: Prepared, done: Done) -> None:
         """Take what became of a call."""

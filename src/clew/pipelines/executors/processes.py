@@ -36,7 +36,6 @@ _NOT_THE_CODES: Final = ("PYTEST_CURRENT_TEST",)
 @dataclass(eq=False)
 class _Sent:
     work: Work
-    again: bool  # whether another process sent it back
     deadline: float | None = None
 
 
@@ -106,7 +105,7 @@ class ProcessPool:
             return True
         if self._back:
             return False
-        return self._place(_Sent(work, again=False))
+        return self._place(_Sent(work))
 
     def _place(self, sent: _Sent) -> bool:
         body = packed(sent.work.task)
@@ -219,9 +218,8 @@ class ProcessPool:
         name = sent.work.step
         self._seconds[name] = (self._seconds.get(name, now - process.began) + now - process.began) / 2
         process.began = now
-        if done.elsewhere and process.done and not sent.again:
-            # What an earlier step left in that process may be to blame: another one gets it.
-            sent.again = True
+        if done.elsewhere and process.done:
+            # What an earlier step left in that process may be to blame: another one gets it, a new one at last.
             self._back += [sent, *process.sent]
             process.sent.clear()
             self._processes.remove(process)
