@@ -73,6 +73,6 @@ def test_the_page_is_of_this_schema() -> None:
     assert f"migration `{SCHEMA}`" in PAGE
 
 
-def test_the_page_can_be_read_in_ten_minutes() -> None:
+def test_the_page_can_be_read_in_eleven_minutes() -> None:
     words = re.findall(r"[A-Za-z][\w'-]*", PAGE)
-    assert len(words) < 2700  # at 270 a minute
+    assert len(words) < 2970  # at 270 a minute

@@ -21,7 +21,7 @@ from clew.errors import CatalogError, ClewError, SchemaError
 def test_from_empty_to_the_newest_and_then_nothing_is_left_to_do(empty_url: str) -> None:
     with Catalog(empty_url) as catalog:
         assert catalog.schema() is None
-        assert catalog.upgrade() == ["0001", "0002", "0003", "0004", SCHEMA]
+        assert catalog.upgrade() == ["0001", "0002", "0003", "0004", "0005", SCHEMA]
         assert catalog.schema() == SCHEMA == migrations.scripts().get_current_head()
         catalog.require_schema()
         catalog.execute(CreateDataset(name="kept"))

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-SCHEMA: Final = "0005"
+SCHEMA: Final = "0006"
 """The newest migration that this version of clew knows."""

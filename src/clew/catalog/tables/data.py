@@ -122,6 +122,31 @@ contract_checks = sa.Table(
     moment("recorded_at"),
 )
 
+# Rows that a contract kept out, with the rules that each of them broke.
+quarantines = sa.Table(
+    "quarantines",
+    metadata,
+    key(),
+    ref("dataset_id", "datasets"),
+    ref("contract_id", "contracts", nullable=True),
+    text("uri"),
+    number("rows"),
+    document("results"),
+    digest(),
+    state("live", "erased", "expired"),
+    ref("actor_id", "actors"),
+    moment("recorded_at"),
+)
+
+# Which persons' rows a fragment may hold, as keyed hashes: erasure needn't read the others.
+subject_indexes = sa.Table(
+    "subject_indexes",
+    metadata,
+    ref("fragment_id", "fragments", primary_key=True),
+    sa.Column("column_name", sa.Text, primary_key=True),
+    digest(),
+)
+
 policies = sa.Table(
     "policies",
     metadata,
@@ -133,4 +158,5 @@ policies = sa.Table(
     ref("actor_id", "actors"),
     moment("recorded_at"),
     moment("superseded_at", nullable=True),
+    document("details", nullable=True),
 )

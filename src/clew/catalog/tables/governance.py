@@ -94,6 +94,18 @@ leases = sa.Table(
     moment("expires_at"),
 )
 
+# A key is kept outside of the workspace; its fingerprint tells whether the one at hand is the right one.
+secret_keys = sa.Table(
+    "secret_keys",
+    metadata,
+    key(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    ref("actor_id", "actors"),
+    moment("recorded_at"),
+    moment("retired_at", nullable=True),
+)
+
 erasures = sa.Table(
     "erasures",
     metadata,
