@@ -3,15 +3,10 @@
 import re
 from pathlib import Path
 
-_HEAD = """# The way back: figures
 
-Made by `scripts/bench return`, a section each; see the head of `scripts/bench_parts/return.py`.
-"""
-
-
-def write(path: Path, section: str, text: str) -> None:
-    """Replace a section of the page, or add it."""
-    page = path.read_text() if path.exists() else _HEAD
+def write(path: Path, head: str, section: str, text: str) -> None:
+    """Replace a section of the page, or add it; a page that isn't there yet begins with the head."""
+    page = path.read_text() if path.exists() else head
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
     part = f"{begin}\n{text.strip()}\n{end}"
     if begin in page:

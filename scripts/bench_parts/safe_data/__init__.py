@@ -1,0 +1,1 @@
+"""Contracts, privacy and erasure, measured: a module for each section."""
