@@ -13,6 +13,8 @@ datasets = sa.Table(
     document("key_columns"),
     text("subject_column", nullable=True),
     moment("recorded_at"),
+    # Whose a file is, by its path: such as "{subject}/*".
+    text("subject_files", nullable=True),
 )
 
 # Versions to content is many to one: A, B, A are three snapshots of two contents.
@@ -136,15 +138,6 @@ quarantines = sa.Table(
     state("live", "erased", "expired"),
     ref("actor_id", "actors"),
     moment("recorded_at"),
-)
-
-# Which persons' rows a fragment may hold, as keyed hashes: erasure needn't read the others.
-subject_indexes = sa.Table(
-    "subject_indexes",
-    metadata,
-    ref("fragment_id", "fragments", primary_key=True),
-    sa.Column("column_name", sa.Text, primary_key=True),
-    digest(),
 )
 
 policies = sa.Table(

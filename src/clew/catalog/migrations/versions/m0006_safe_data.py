@@ -1,4 +1,4 @@
-"""Rows that a contract kept apart, where a person's rows lie, the keys that pseudonyms and receipts are made with."""
+"""Rows that a contract kept apart, whose files are whose, the keys that pseudonyms and receipts are made with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=Tru
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables and columns."""
     op.create_table(
         "quarantines",
         sa.Column("id", ID, nullable=False),
@@ -34,16 +34,6 @@ def upgrade() -> None:
     for column in ("dataset_id", "contract_id", "digest", "actor_id"):
         op.create_index(f"ix_quarantines_{column}", "quarantines", [column], unique=False)
     op.create_table(
-        "subject_indexes",
-        sa.Column("fragment_id", ID, nullable=False),
-        sa.Column("column_name", sa.Text(), nullable=False),
-        sa.Column("digest", sa.String(64), nullable=False),
-        sa.ForeignKeyConstraint(["fragment_id"], ["fragments.id"], name="fk_subject_indexes_fragment_id"),
-        sa.PrimaryKeyConstraint("fragment_id", "column_name", name="pk_subject_indexes"),
-    )
-    for column in ("fragment_id", "digest"):
-        op.create_index(f"ix_subject_indexes_{column}", "subject_indexes", [column], unique=False)
-    op.create_table(
         "secret_keys",
         sa.Column("id", ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -57,4 +47,4 @@ def upgrade() -> None:
     )
     op.create_index("ix_secret_keys_actor_id", "secret_keys", ["actor_id"], unique=False)
     op.add_column("policies", sa.Column("details", JSON, nullable=True))
-
+    op.add_column("datasets", sa.Column("subject_files", sa.Text(), nullable=True))
