@@ -48,6 +48,7 @@ def measure(given: argparse.Namespace) -> Found:
         found: Found = {
             "runs": given.runs,
             "predictions": given.predictions,
+            "times": given.times,
             "journal": {
                 "seconds": round(seconds, 1),
                 "segments": len(list(journal.glob("*/*.json"))),
@@ -176,7 +177,7 @@ def _timed(workspace: Any, question: str, ask: Callable[..., Any], of: list[tupl
 def markdown(found: Found) -> str:
     """This section of the page."""
     journal = found["journal"]
-    command = f"scripts/bench return thread --runs {found['runs']} --predictions {found['predictions']}"
+    command = f"scripts/bench return thread --runs {found['runs']} --predictions {found['predictions']} --times {found['times']}"
     size = f"{journal['segments']} compacted segments, {journal['bytes'] / 1e9:.2f} GB"
     lines = [
         "## The thread in both directions",
