@@ -125,8 +125,15 @@ _HOUR: Final = pl.col("time_hour")
 DEFECTS: Final = (
     # units
     Defect("areas in square feet", "all rows", "house_sales", times("living_area_m2", 10.7639)),
-    Defect("areas in square feet from one office", "20% of rows", "house_sales", times("living_area_m2", 10.7639, part(0.2))),
-    Defect("°F for °C", "all rows", "bikeshare", lambda f: f.with_columns((pl.col("temp") * 1.8 + 32).round(1)), _celsius),
+    Defect(
+        "areas in square feet from one office",
+        "20% of rows",
+        "house_sales",
+        times("living_area_m2", 10.7639, part(0.2)),
+    ),
+    Defect(
+        "°F for °C", "all rows", "bikeshare", lambda f: f.with_columns((pl.col("temp") * 1.8 + 32).round(1)), _celsius
+    ),
     Defect("prices in thousands", "all rows", "house_sales", times("price_usd", 0.001)),
     Defect("prices in cents", "5% of rows", "house_sales", times("price_usd", 100, part(0.05))),
     Defect("prices in another currency (× 0.6)", "all rows", "house_sales", times("price_usd", 0.6)),
@@ -141,26 +148,67 @@ DEFECTS: Final = (
     Defect("a join off by one row", "all rows, 4 columns", "house_sales", _joined_off_by_one),
     # texts
     Defect("names of the wrong encoding", "all rows", "storms", _mojibake("name"), _accents),
-    Defect("tail numbers cut to 5 characters", "all rows", "flights", where(pl.lit(value=True), "tailnum", pl.col("tailnum").str.head(5))),
-    Defect("status cut to 10 characters", "all rows", "storms", where(pl.lit(value=True), "status", pl.col("status").str.head(10))),
+    Defect(
+        "tail numbers cut to 5 characters",
+        "all rows",
+        "flights",
+        where(pl.lit(value=True), "tailnum", pl.col("tailnum").str.head(5)),
+    ),
+    Defect(
+        "status cut to 10 characters",
+        "all rows",
+        "storms",
+        where(pl.lit(value=True), "status", pl.col("status").str.head(10)),
+    ),
     Defect("a category renamed", "all of UA", "flights", where(pl.col("carrier") == "UA", "carrier", pl.lit("UNITED"))),
-    Defect("a category in capitals", "5% of rows", "hotel_rates", where(part(0.05), "customer_type", pl.col("customer_type").str.to_uppercase())),
+    Defect(
+        "a category in capitals",
+        "5% of rows",
+        "hotel_rates",
+        where(part(0.05), "customer_type", pl.col("customer_type").str.to_uppercase()),
+    ),
     Defect("a trailing blank", "2% of rows", "flights", where(part(0.02), "dest", pl.col("dest") + " ")),
     Defect("null as the text NA", "where null", "flights", where(pl.col("tailnum").is_null(), "tailnum", pl.lit("NA"))),
-    Defect("leading zeros lost, in ids", "all rows", "house_sales", where(pl.lit(value=True), "sale_id", pl.col("sale_id").str.replace("^S0+", "S"))),
-    Defect("leading zeros lost, in times", "all rows", "flights", where(pl.lit(value=True), "sched_dep_time", pl.col("sched_dep_time").str.replace("^0+", "")), _clock),
+    Defect(
+        "leading zeros lost, in ids",
+        "all rows",
+        "house_sales",
+        where(pl.lit(value=True), "sale_id", pl.col("sale_id").str.replace("^S0+", "S")),
+    ),
+    Defect(
+        "leading zeros lost, in times",
+        "all rows",
+        "flights",
+        where(pl.lit(value=True), "sched_dep_time", pl.col("sched_dep_time").str.replace("^0+", "")),
+        _clock,
+    ),
     Defect("a decimal comma read over", "where there are decimals", "house_sales", _comma),
     # numbers
     Defect("−999 for unknown", "1% of rows", "flights", where(part(0.01), "dep_delay", pl.lit(-999))),
     Defect("9999 for unknown", "1% of rows", "flights", where(part(0.01), "distance", pl.lit(9999))),
     Defect("0 for unknown", "where null", "flights", where(pl.col("air_time").is_null(), "air_time", pl.lit(0))),
-    Defect("0 for unknown in a number that may be 0", "2% of rows", "hotel_rates", where(part(0.02), "lead_time", pl.lit(0)),
-           beyond="as many zeros as an honest month has"),
+    Defect(
+        "0 for unknown in a number that may be 0",
+        "2% of rows",
+        "hotel_rates",
+        where(part(0.02), "lead_time", pl.lit(0)),
+        beyond="as many zeros as an honest month has",
+    ),
     Defect("signs lost", "all rows", "storms", times("long", -1)),
     Defect("delays with the other sign", "all rows", "flights", times("arr_delay", -1)),
-    Defect("areas rounded to 10 m²", "all rows", "house_sales", where(pl.lit(value=True), "living_area_m2", (pl.col("living_area_m2") / 10).round(0) * 10)),
+    Defect(
+        "areas rounded to 10 m²",
+        "all rows",
+        "house_sales",
+        where(pl.lit(value=True), "living_area_m2", (pl.col("living_area_m2") / 10).round(0) * 10),
+    ),
     Defect("a sensor stuck", "the last 20% of rows", "bikeshare", where(tail(0.2), "hum", pl.lit(0.62))),
-    Defect("prices cut at 99,999", "where above", "house_sales", where(pl.lit(value=True), "price_usd", pl.col("price_usd").clip(upper_bound=99_999))),
+    Defect(
+        "prices cut at 99,999",
+        "where above",
+        "house_sales",
+        where(pl.lit(value=True), "price_usd", pl.col("price_usd").clip(upper_bound=99_999)),
+    ),
     Defect("ids as floats", "all rows", "flights", lambda f: f.with_columns(pl.col("flight").cast(pl.Float64))),
     Defect("years of two digits", "all rows", "storms", lambda f: f.with_columns(pl.col("year") % 100)),
     # times
@@ -170,12 +218,27 @@ DEFECTS: Final = (
     Defect("1900-01-01 for unknown", "0.5% of rows", "house_sales", where(part(0.005), "sold_on", pl.date(1900, 1, 1))),
     Defect("an hour doubled when the clock goes back", "1 row", "bikeshare", _doubled_hour),
     # rows
-    Defect("a day delivered twice", "1 day of 181", "flights", _again((pl.col("month") == 9) & (pl.col("day") == 10), ["time_hour"])),
+    Defect(
+        "a day delivered twice",
+        "1 day of 181",
+        "flights",
+        _again((pl.col("month") == 9) & (pl.col("day") == 10), ["time_hour"]),
+    ),
     Defect("a slice missing", "all of LGA", "flights", lambda f: f.filter(pl.col("origin") != "LGA")),
-    Defect("a slice partly missing", "60% of brick houses", "house_sales", lambda f: f.filter((pl.col("wall") != "brick") | ~part(0.6))),
-    Defect("two weeks missing", "14 of 181 days", "flights", lambda f: f.filter((pl.col("month") != 10) | (pl.col("day") > 14))),
+    Defect(
+        "a slice partly missing",
+        "60% of brick houses",
+        "house_sales",
+        lambda f: f.filter((pl.col("wall") != "brick") | ~part(0.6)),
+    ),
+    Defect(
+        "two weeks missing",
+        "14 of 181 days",
+        "flights",
+        lambda f: f.filter((pl.col("month") != 10) | (pl.col("day") > 14)),
+    ),
     Defect("rows in another order", "all rows", "house_sales", lambda f: f.sample(fraction=1, shuffle=True, seed=1)),
     Defect("a year delivered again with new dates and ids", "1996 for 1997", "house_sales", _stale),
     Defect("keys that collide", "0.1% of rows", "house_sales", _collisions),
     Defect("a delivery cut short", "the first 30% of rows", "hotel_rates", lambda f: f.head(int(f.height * 0.3))),
-)  # fmt: skip
+)

@@ -52,11 +52,11 @@ def _planted(defect: Defect, table: Watched, before: dict[Alarm, str]) -> dict[s
 def markdown(found: dict[str, Any]) -> str:
     """As a table."""
     rows = found["defects"]
-    count = {how: sum(row["found"] == how for row in rows) for how in ("refused", "warned", "a finding", "missed")}
+    answers = [row["found"] for row in rows]
+    counts = ", ".join(f"{answers.count(how)} {how}" for how in ("refused", "warned", "a finding", "missed"))
     lines = [
         "## Planted defects\n",
-        f"{len(rows)} planted: {count['refused']} are refused, of {count['warned']} the contract warns, "
-        f"{count['a finding']} show as findings only, {count['missed']} are missed.\n",
+        f"{len(rows)} planted: {counts}.\n",
         "| defect | dose | table | answer | by |",
         "|---|---|---|---|---|",
     ]
