@@ -1,7 +1,4 @@
 import os
-import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from clew.workspace import Workspace, find_root, init, open_folder
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CLEW_WORKSPACE", "CLEW_PSEUDONYM_KEY", "PGPASSWORD"):
+    for name in ("CLEW_WORKSPACE", "PGPASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
@@ -183,48 +180,3 @@ def test_what_killed_processes_left_behind_goes_after_a_day(tmp_path: Path) -> N
             path.write_text("x")
         os.utime(old, (1, 1))
         assert list(workspace.temporary().iterdir()) == [new]
-
-
-# --- the key of pseudonyms ----------------------------------------------------------------------------------------
-
-
-def test_the_key_is_the_owners_alone_and_stays(tmp_path: Path) -> None:
-    init(tmp_path / "one")
-    init(tmp_path / "two")
-    with open_folder(tmp_path / "one") as one, open_folder(tmp_path / "two") as two:
-        key = one.pseudonym_key()
-        assert one.pseudonym_key() == two.pseudonym_key() == key
-    assert len(key) == 64
-    path = tmp_path / "config" / "clew" / "pseudonym.key"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
-
-
-def test_the_key_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    init(tmp_path)
-    monkeypatch.setenv("CLEW_PSEUDONYM_KEY", "given by the team")
-    with open_folder(tmp_path) as workspace:
-        assert workspace.pseudonym_key() == b"given by the team"
-    assert not (tmp_path / "config").exists()
-
-
-def test_an_empty_setting_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    init(tmp_path / "w")
-    monkeypatch.setenv("XDG_CONFIG_HOME", "")
-    monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    with open_folder(tmp_path / "w") as workspace:
-        workspace.pseudonym_key()
-    assert (tmp_path / "me" / ".config" / "clew" / "pseudonym.key").exists()
-
-
-def test_many_processes_make_one_key(tmp_path: Path) -> None:
-    init(tmp_path)
-    code = "import sys, clew.workspace as w; print(w.open_folder(sys.argv[1]).pseudonym_key().decode())"
-    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "many")}
-    children = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, env=environment)
-        for _ in range(4)
-    ]
-    keys = {child.communicate()[0] for child in children}
-    assert len(keys) == 1
-    assert len(keys.pop().strip()) == 64

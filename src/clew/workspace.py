@@ -3,9 +3,7 @@
 import contextlib
 import json
 import os
-import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,23 +56,6 @@ class Workspace:
                 if left.is_file() and left.stat().st_mtime < before:
                     left.unlink()
         return path
-
-    def pseudonym_key(self) -> bytes:
-        """The key of pseudonyms, kept outside of the workspace's data, readable by its owner alone."""
-        named = os.environ.get("CLEW_PSEUDONYM_KEY")
-        if named:
-            return named.encode()
-        path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "clew" / "pseudonym.key"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Linked when it is whole: another process must never read half a key, nor a second one come about.
-            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # of mode 0600
-                file.write(secrets.token_hex(32))
-                file.flush()
-                os.fsync(file.fileno())
-                with contextlib.suppress(FileExistsError):
-                    path.hardlink_to(file.name)
-        return path.read_text().strip().encode()
 
     def close(self) -> None:
         """Give the database's connections back."""

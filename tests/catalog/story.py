@@ -33,6 +33,7 @@ from clew.catalog.commands import (
     RecordContract,
     RecordContractCheck,
     RecordDecision,
+    RecordKey,
     RecordReport,
     RecordSegment,
     RegisterModel,
@@ -40,6 +41,7 @@ from clew.catalog.commands import (
     RelocateContent,
     RenewLease,
     ReplaceGroups,
+    RetireKey,
     SegmentSpec,
     SetPolicy,
     SourceSpec,
@@ -77,6 +79,9 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     dataset_id = yield CreateDataset(name="house-sales", key_columns=["id"], subject_column="owner")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="drop", reason="nobody needs it")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="pseudonym", reason="it joins with the calls")
+    yield RecordKey(purpose="pseudonym", fingerprint=digest("key 1"))
+    yield RecordKey(purpose="pseudonym", fingerprint=digest("key 2"), after="pseudonym-1")
+    yield RetireKey(name="pseudonym-1")
     source = SourceSpec(uri="file:///dump.csv", kind="csv", bytes=120, modified_ns=1_790_000_000_123_456_789)
     first = yield snapshot_of(dataset_id, "A", sources=[source], message="Grüße, 家")
     yield snapshot_of(dataset_id, "B")
@@ -255,7 +260,7 @@ def dump(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
 
     def plain(row: sa.Row[Any]) -> dict[str, Any]:
         fields = dict(row._mapping)
-        for here in ("recorded_at", "ended_at", "superseded_at", "released_at", "expires_at"):
+        for here in ("recorded_at", "ended_at", "superseded_at", "released_at", "retired_at", "expires_at"):
             if isinstance(fields.get(here), datetime) and fields[here] != WHEN:
                 fields[here] = "here"
         return {name: named(value) for name, value in fields.items()}

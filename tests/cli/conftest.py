@@ -40,7 +40,7 @@ Cli = Callable[..., Said]
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder without a workspace, and nothing of the user's settings."""
     # Set first, so that what a command sets is taken back too.
-    for name in ("CLEW_WORKSPACE", "CLEW_PSEUDONYM_KEY", "CLEW_TOKEN"):
+    for name in ("CLEW_WORKSPACE", "CLEW_PSEUDONYM_KEY", "CLEW_ERASURE_KEY", "CLEW_TOKEN"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

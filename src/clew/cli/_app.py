@@ -14,6 +14,7 @@ from clew.cli import (
     data,
     endpoint,
     journal,
+    key,
     model,
     monitor,
     retention,
@@ -50,6 +51,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(monitor.app, name="monitor")
 app.add_typer(whole.app, name="workspace")
 app.add_typer(journal.app, name="journal")
+app.add_typer(key.app, name="key")
 app.add_typer(retention.app, name="retention")
 app.add_typer(retention.hold, name="hold")
 run.runs.command("compare")(side_by_side.runs)

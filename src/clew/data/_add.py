@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from clew.catalog import now
 from clew.catalog.commands import CreateDataset, RecordSnapshot, RelocateContent, check_name
-from clew.catalog.tables import data
+from clew.catalog.tables import data, governance
 from clew.data import _paths, _stamps, _stat_cache, files, snapshot
 from clew.data._leases import lease
 from clew.data._mend import MendingStore
@@ -162,7 +162,7 @@ def _is_unchanged(workspace: Workspace, previous: Snapshot, table: Any, folder: 
 
 
 def _decided_since(workspace: Workspace, previous: Snapshot) -> bool:
-    """Whether a policy or a contract came after a version: then it has to be held against it."""
+    """Whether a policy, a contract or a key of pseudonyms came after a version: then that has to be made anew."""
     dataset = sa.select(data.snapshots.c.dataset_id).where(data.snapshots.c.id == previous.id).scalar_subquery()
     policy = sa.select(data.policies.c.id).where(
         data.policies.c.dataset_id == dataset, data.policies.c.recorded_at > previous.recorded_at
@@ -181,8 +181,17 @@ def _decided_since(workspace: Workspace, previous: Snapshot) -> bool:
             checks.contract_id == newest, checks.content_pk == previous.content_pk, checks.passed.is_(True)
         ),
     )
+    pseudonyms = sa.select(data.policies.c.id).where(
+        data.policies.c.dataset_id == dataset,
+        data.policies.c.action == "pseudonym",
+        data.policies.c.superseded_at.is_(None),
+        sa.exists().where(
+            governance.secret_keys.c.name.like("pseudonym-%"),
+            governance.secret_keys.c.recorded_at > previous.recorded_at,
+        ),
+    )
     with workspace.catalog.read() as connection:
-        return any(connection.execute(query.limit(1)).first() is not None for query in (policy, contract))
+        return any(connection.execute(query.limit(1)).first() is not None for query in (policy, contract, pseudonyms))
 
 
 def _record(

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
+from clew import keys
 from clew.catalog.commands import CreateDataset, SetPolicy
 from clew.catalog.commands.data import PolicyAction
 from clew.catalog.tables import data
@@ -57,7 +58,7 @@ def refuse_blocked(name: str, columns: Sequence[str], policies: Mapping[str, pri
 def applied(workspace: Workspace, policies: Mapping[str, privacy.Policy]) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """What drops columns, and turns others into pseudonyms."""
     needs_key = any(policy.action == "pseudonym" for policy in policies.values())
-    key = workspace.pseudonym_key() if needs_key else None
+    key = keys.secret_key(workspace, "pseudonym")[1] if needs_key else None
     return lambda frame: privacy.apply_policy(frame, [], policies, key=key)[0]
 
 

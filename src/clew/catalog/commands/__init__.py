@@ -35,6 +35,7 @@ from clew.catalog.commands.governance import (
     TakeLease,
     check_alias,
 )
+from clew.catalog.commands.keys import RecordKey, RetireKey
 from clew.catalog.commands.models import DescribeModel, EvaluationSpec, InputSpec, RegisterModel
 from clew.catalog.commands.retention import ApplyRetention, HoldKind, PlaceHold, ReleaseHold, SegmentSpec
 from clew.catalog.commands.serving import (
@@ -78,6 +79,7 @@ __all__ = [
     "RecordContractCheck",
     "RecordDecision",
     "RecordEnvironment",
+    "RecordKey",
     "RecordReport",
     "RecordSegment",
     "RecordSnapshot",
@@ -86,6 +88,7 @@ __all__ = [
     "RelocateContent",
     "RenewLease",
     "ReplaceGroups",
+    "RetireKey",
     "SegmentSpec",
     "SetPolicy",
     "SourceSpec",
