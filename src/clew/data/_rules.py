@@ -1,145 +1,212 @@
-"""Holding a table against a contract: every rule becomes an expression, and one scan answers them all."""
+"""Holding a table against a contract: every term becomes a rule that is asked of the table's one scan."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from clew.data._asked import Asked
+from clew.data._examined import Examined, Rows
+from clew.data._key_rules import Among, Unique, key_types, own_types
 from clew.data._logical import dtype_of, type_name
-from clew.data._terms import Column, Rule, Severity, first_line
-from clew.errors import DataError
+from clew.data._results import CheckResult, RuleResult
+from clew.data._row_rules import Order, Probe, of_column, of_rule
+from clew.data._separable import is_separable
+from clew.data._table_terms import Drift, Fresh, Reference, Slice, span_of
+from clew.data._terms import Column, Severity, first_line
+from clew.data._whole_rules import Cover, Moved, Newest
+from clew.data._world import World
+from clew.errors import ClewError, DataError
 
-_EXAMPLES: Final = 3
-_ROW: Final = "row"
+if TYPE_CHECKING:
+    from clew.data.contract import Contract
 
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A failing row, counted from 1, and its values in the columns that the rule speaks of."""
-
-    row: int
-    values: dict[str, Any]
-
-    def __str__(self) -> str:
-        return f"row {self.row}: " + ", ".join(f"{name} = {_shown(value)}" for name, value in self.values.items())
+_EVERYWHERE: Final = frozenset({"present", "type"})
+Made = Iterator[Asked | RuleResult]
 
 
-@dataclass(frozen=True, slots=True)
-class RuleResult:
-    """What one rule found.
+class Held:
+    """A table held against a contract. Use it as a context manager: what it found may lie in files."""
 
-    `column` is None for rules of the table. `failing_rows` is None where the rule isn't about rows (too few rows)
-    or couldn't be evaluated; then `error` says why. `share` is of all rows.
-    """
-
-    rule: str
-    column: str | None
-    severity: Severity
-    passed: bool
-    failing_rows: int | None = None
-    share: float | None = None
-    examples: tuple[Example, ...] = ()
-    error: str | None = None
-    detail: str = ""
-
-    def __str__(self) -> str:
-        what = f"{self.column}: {self.rule}" if self.column else self.rule
-        if self.error is not None:
-            return f"{what}: can't be evaluated: {self.error}"
-        parts = [self.detail] if self.detail else []
-        if self.failing_rows is not None and self.share is not None:
-            count = f"{self.failing_rows:,} row{'' if self.failing_rows == 1 else 's'}"
-            parts.append(f"{count} ({self.share:.2%})")
-        parts += [str(example) for example in self.examples]
-        return f"{what}: {'; '.join(parts)}" if parts else what
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What all rules found; passed when none of severity "error" failed."""
-
-    dataset: str
-    rows: int
-    results: tuple[RuleResult, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no rule of severity "error" failed."""
-        return not any(result.severity == "error" and not result.passed for result in self.results)
-
-    @property
-    def failures(self) -> tuple[RuleResult, ...]:
-        """The rules that failed, errors before warnings."""
-        failed = [result for result in self.results if not result.passed]
-        return tuple(sorted(failed, key=lambda result: result.severity != "error"))
-
-    def describe_failures(self) -> list[str]:
-        """A line per failed rule, errors before warnings; warnings say so."""
-        return [f"{'warning: ' if result.severity == 'warning' else ''}{result}" for result in self.failures]
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """A rule as an expression that is true in failing rows.
-
-    With `tolerated` the rule fails when more than this share of rows does; `whole` marks a rule over the table.
-    """
-
-    rule: str
-    column: str | None
-    severity: Severity
-    fails: pl.Expr
-    shown: tuple[str, ...]
-    tolerated: float = 0.0
-    whole: bool = False
-
-
-def check_terms(
-    frame: pl.LazyFrame,
-    *,
-    dataset: str,
-    columns: Mapping[str, Column],
-    rules: Sequence[Rule],
-    min_rows: int | None,
-    key: Sequence[str],
-    monotone: Sequence[str],
-    extra_columns: str,
-) -> CheckResult:
-    """Hold the frame against terms that don't contradict each other."""
-    schema = frame.collect_schema()
-    settled: list[RuleResult] = []  # known from the schema alone
-    probes: list[_Probe] = []
-    sound: set[str] = set()
-    for name, column in columns.items():
-        problem = _schema_problem(name, column, schema)
-        if problem is None:
-            sound.add(name)
-            probes += _column_probes(name, column, schema[name])
-        else:
-            settled.append(problem)
-    if extra_columns != "ignore":
-        severity: Severity = "error" if extra_columns == "error" else "warning"
-        settled += [
-            RuleResult("known column", name, severity, passed=False, detail="a column that the contract doesn't know")
-            for name in schema
-            if name not in columns
+    def __init__(self, contract: "Contract", rows: Rows, world: World, folder: Path | None = None) -> None:
+        self._contract, self._schema, self._world, self._folder = contract, rows.schema, world, folder
+        settled: list[RuleResult] = []  # known before a row is read
+        asked: list[Asked] = []
+        for item in self._all():
+            (settled if isinstance(item, RuleResult) else asked).append(item)  # type: ignore[arg-type]
+        self.examined = Examined(rows, asked)
+        height = self.examined.height
+        everywhere = [
+            replace(one, failing_rows=height, share=1.0 if height else 0.0) if one.rule in _EVERYWHERE else one
+            for one in settled
         ]
-    for made in (_key_probes(key, sound), *(_order_probe(name, sound) for name in monotone)):
-        probes += [item for item in made if isinstance(item, _Probe)]
-        settled += [item for item in made if isinstance(item, RuleResult)]
-    for rule in rules:
-        item = _rule_probe(rule, schema)
-        (probes if isinstance(item, _Probe) else settled).append(item)  # type: ignore[arg-type]
-    rows, results = _scan(frame, probes)
-    if min_rows is not None:
-        detail = f"{rows:,} rows, at least {min_rows:,} wanted"
-        results.insert(0, RuleResult("min_rows", None, "error", passed=rows >= min_rows, detail=detail))
-    everywhere = [
-        replace(result, failing_rows=rows, share=1.0 if rows else 0.0) if result.rule in {"present", "type"} else result
-        for result in settled
-    ]
-    return CheckResult(dataset, rows, tuple(everywhere + results))
+        results = (*everywhere, *self._counts(height), *self.examined.results())
+        self.result = CheckResult(contract.dataset, height, results)
+
+    def __enter__(self) -> "Held":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.examined.close()
+
+    def _all(self) -> Made:
+        contract, schema = self._contract, self._schema
+        sound: set[str] = set()
+        for name, column in contract.columns.items():
+            problem = _schema_problem(name, column, schema)
+            if problem is not None:
+                yield problem
+                continue
+            sound.add(name)
+            yield from self._of_column(name, column)
+        if contract.extra_columns != "ignore":
+            severity: Severity = "error" if contract.extra_columns == "error" else "warning"
+            said = "a column that the contract doesn't know"
+            extra = [name for name in schema if name not in contract.columns]
+            yield from (RuleResult("known column", name, severity, passed=False, detail=said) for name in extra)
+        self._sound = sound
+        yield from self._of_keys()
+        for name in contract.monotone:
+            rule = f"monotone {name}"
+            yield self._lost(rule, [name]) or Order(rule, name, "error", (name,), (name,))
+        yield from (of_rule(rule, schema) for rule in contract.rules)
+        yield from map(self._reference, contract.references)
+        yield from map(self._fresh, contract.fresh)
+        yield from map(self._drift, contract.drift)
+        yield from map(self._slice, contract.slices)
+
+    def _of_column(self, name: str, column: Column) -> Made:
+        dtype = self._schema[name]
+        yield from of_column(name, column, dtype)
+        if column.unique:
+            unless = pl.col(name).is_nan() if dtype.is_float() else None
+            if column.zero_means_unknown:
+                unless = pl.col(name) == 0 if unless is None else unless | (pl.col(name) == 0)
+            yield self._unique("unique", name, (name,), column.severity, unless)
+
+    def _of_keys(self) -> Made:
+        key = self._contract.key
+        if key:
+            rule = f"key {', '.join(key)}"
+            lost = self._lost(rule, key)
+            if lost is not None:
+                yield lost
+            else:
+                fails = pl.any_horizontal(pl.col(key).is_null())
+                yield Probe(f"{rule} is never missing", None, "error", key, key, fails)
+                yield self._unique(f"{rule} is unique", None, key)
+        for columns in self._contract.unique:
+            rule = f"unique {', '.join(columns)}"
+            yield self._lost(rule, columns) or self._unique(rule, None, columns)
+
+    def _unique(
+        self,
+        rule: str,
+        column: str | None,
+        columns: tuple[str, ...],
+        severity: Severity = "error",
+        unless: pl.Expr | None = None,
+    ) -> Unique:
+        types = own_types([self._schema[name] for name in columns])
+        return Unique(rule, column, severity, columns, columns, self._folder, types, unless)
+
+    def _reference(self, one: Reference) -> Asked | RuleResult:
+        rule = f"{', '.join(one.columns)} in {one.of}"
+        lost = self._lost(rule, one.columns, one.severity)
+        if lost is not None:
+            return lost
+        try:
+            version, others = self._world.columns(one.of, one.to or one.columns)
+        except ClewError as error:
+            return _unknown(rule, one.severity, error)
+        theirs = others.collect_schema().dtypes()
+        types = key_types([self._schema[name] for name in one.columns], theirs)
+        if types is None:
+            mine = ", ".join(str(self._schema[name]) for name in one.columns)
+            why = f"{mine} can't be compared with {', '.join(map(str, theirs))} of {version}"
+            return RuleResult(rule, None, one.severity, passed=False, error=why)
+        return Among(rule, None, one.severity, one.columns, one.columns, self._folder, types, None, lambda: others)
+
+    def _fresh(self, one: Fresh) -> Asked | RuleResult:
+        rule = f"within {one.within}"
+        lost = self._lost(rule, [one.column], one.severity)
+        within = span_of(one.within)
+        assert within is not None  # the contract was validated
+        moment = self._world.now if one.against == "clock" else self._world.occurred_at
+        return lost or Newest(rule, one.column, one.severity, (one.column,), moment, within)
+
+    def _drift(self, one: Drift) -> Asked | RuleResult:
+        rule = f"drift since {one.since}"
+        lost = self._lost(rule, [one.column], one.severity)
+        if lost is not None:
+            return lost
+        try:
+            version, profile = self._world.profile(one.since)
+        except ClewError as error:
+            return _unknown(rule, one.severity, error)
+        before = profile.columns.get(one.column)
+        numeric = self._schema[one.column].is_numeric() or self._schema[one.column].is_temporal()
+        if before is None or (before.kind == "numeric") != (numeric or self._schema[one.column] == pl.Boolean):
+            why = f"{version} has no column {one.column!r} of this kind"
+            return RuleResult(rule, one.column, one.severity, passed=False, error=why)
+        return Moved(rule, one.column, one.severity, (one.column,), before, one.most)
+
+    def _slice(self, one: Slice) -> Asked | RuleResult:
+        rule = f"slice {one.name}"
+        try:
+            where = pl.sql_expr(one.where)
+            tried = self._schema.to_frame().select(where.alias("row"))
+        except pl.exceptions.PolarsError as error:
+            return RuleResult(rule, None, one.severity, passed=False, error=f"{first_line(error)} ({one.where})")
+        if tried.schema["row"] != pl.Boolean or tried.height or not is_separable(where):
+            said = f"it isn't true or false of a row ({one.where})"
+            return RuleResult(rule, None, one.severity, passed=False, error=said)
+        roots = tuple(dict.fromkeys(where.meta.root_names()))
+        return Cover(rule, None, one.severity, roots, where, one.min_rows, one.min_share)
+
+    def _lost(self, rule: str, names: Sequence[str], severity: Severity = "error") -> RuleResult | None:
+        """That a rule can't be evaluated, for its columns aren't what the contract says."""
+        lost = [name for name in names if name not in self._sound]
+        why = f"{', '.join(lost)} vanished or changed type"
+        return RuleResult(rule, None, severity, passed=False, error=why) if lost else None
+
+    def _counts(self, height: int) -> Iterator[RuleResult]:
+        contract = self._contract
+        bounds: list[tuple[str, float | None, bool]] = [
+            ("min_rows", contract.min_rows, True),
+            ("max_rows", contract.max_rows, False),
+        ]
+        for rule, bound, least in bounds:
+            if bound is not None:
+                detail = f"{height:,} rows, at {'least' if least else 'most'} {bound:,} wanted"
+                passed = height >= bound if least else height <= bound
+                yield RuleResult(rule, None, "error", passed=passed, detail=detail)
+        if contract.min_of_previous is None and contract.max_of_previous is None:
+            return
+        try:
+            before = self._world.previous_rows()
+        except ClewError as error:
+            yield _unknown("rows of the previous version", "error", error)
+            return
+        for rule, times, least in (
+            ("min_of_previous", contract.min_of_previous, True),
+            ("max_of_previous", contract.max_of_previous, False),
+        ):
+            if times is None:
+                continue
+            if before is None:
+                yield RuleResult(rule, None, "error", passed=True, detail="there is no version before")
+                continue
+            passed = height >= times * before if least else height <= times * before
+            word = "least" if least else "most"
+            detail = f"{height:,} rows after {before:,}, at {word} {times:g} times as many wanted"
+            yield RuleResult(rule, None, "error", passed=passed, detail=detail)
+
+
+def _unknown(rule: str, severity: Severity, error: ClewError) -> RuleResult:
+    return RuleResult(rule, None, severity, passed=False, error=error.message)
 
 
 def _schema_problem(name: str, column: Column, schema: pl.Schema) -> RuleResult | None:
@@ -150,137 +217,6 @@ def _schema_problem(name: str, column: Column, schema: pl.Schema) -> RuleResult 
     except DataError as error:
         return RuleResult("type", name, column.severity, passed=False, error=error.message)
     # compared as polars has them: a type may be written with or without blanks
-    if found != column.type and found != _normal(column.type):
+    if found not in (column.type, type_name(dtype_of(column.type))):
         return RuleResult("type", name, column.severity, passed=False, detail=f"{found} instead of {column.type}")
     return None
-
-
-def _normal(written: str) -> str:
-
-    return type_name(dtype_of(written))
-
-
-def _column_probes(name: str, column: Column, dtype: pl.DataType) -> list[_Probe]:
-    values = pl.col(name)
-    empty = values.is_null()
-    if dtype.is_float():
-        empty = empty | values.is_nan()
-    missing = empty | (values == 0) if column.zero_means_unknown else empty
-    known = missing.not_()
-    text = values.cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else values
-    made: list[tuple[str, pl.Expr]] = []
-    if not column.nullable:
-        made.append(("not null", empty))
-    if column.min is not None:
-        made.append((f"min {_shown(column.min)}", known & (values < column.min)))
-    if column.max is not None:
-        made.append((f"max {_shown(column.max)}", known & (values > column.max)))
-    if column.allowed is not None:
-        made.append(("allowed", known & text.is_in(list(column.allowed)).not_()))
-    if column.pattern is not None:
-        made.append((f"pattern {column.pattern}", known & text.str.contains(column.pattern).not_()))
-    if column.unique:
-        made.append(("unique", known & values.is_duplicated()))
-    probes = [_Probe(rule, name, column.severity, fails, (name,)) for rule, fails in made]
-    if column.max_missing_share is not None:
-        rule = f"max_missing_share {column.max_missing_share}"
-        probes.append(_Probe(rule, name, column.severity, missing, (), tolerated=column.max_missing_share))
-    return probes
-
-
-def _key_probes(key: Sequence[str], sound: set[str]) -> list[_Probe | RuleResult]:
-    if not key:
-        return []
-    lost = [name for name in key if name not in sound]
-    rule = f"key {', '.join(key)}"
-    if lost:
-        return [_lost(rule, lost)]
-    return [
-        _Probe(f"{rule} is never missing", None, "error", pl.any_horizontal(pl.col(key).is_null()), tuple(key)),
-        _Probe(f"{rule} is unique", None, "error", pl.struct(key).is_duplicated(), tuple(key)),
-    ]
-
-
-def _order_probe(name: str, sound: set[str]) -> list[_Probe | RuleResult]:
-    rule = f"monotone {name}"
-    if name not in sound:
-        return [_lost(rule, [name])]
-    before = pl.col(name).forward_fill().shift(1)
-    return [_Probe(rule, name, "error", pl.col(name) < before, (name,))]
-
-
-def _lost(rule: str, names: Sequence[str]) -> RuleResult:
-    why = f"{', '.join(names)} vanished or changed type"
-    return RuleResult(rule, None, "error", passed=False, error=why)
-
-
-def _rule_probe(rule: Rule, schema: pl.Schema) -> _Probe | RuleResult:
-    """The rule as a probe, or why it can't be one; tried on a table without rows."""
-    try:
-        holds = pl.sql_expr(rule.expr)
-        tried = schema.to_frame().select(holds.alias(_ROW))
-        names = dict.fromkeys(holds.meta.root_names())
-    except pl.exceptions.PolarsError as error:
-        return RuleResult(rule.name, None, rule.severity, passed=False, error=f"{first_line(error)} ({rule.expr})")
-    if tried.schema[_ROW] != pl.Boolean:
-        found = str(tried.schema[_ROW])
-        return RuleResult(
-            rule.name, None, rule.severity, passed=False, error=f"it gives {found}, not true or false ({rule.expr})"
-        )
-    whole = tried.height > 0  # only an aggregate has a row where the table has none
-    shown = () if whole else tuple(names)
-    return _Probe(rule.name, None, rule.severity, holds.not_(), shown, whole=whole)
-
-
-def _scan(frame: pl.LazyFrame, probes: Sequence[_Probe]) -> tuple[int, list[RuleResult]]:
-    try:
-        answer = _collect(frame, probes)
-    except pl.exceptions.PolarsError:
-        # one rule breaks on some value: ask one by one, to name it
-        return _scan_singly(frame, probes)
-    return answer["rows"], [_result(probe, i, answer) for i, probe in enumerate(probes)]
-
-
-def _scan_singly(frame: pl.LazyFrame, probes: Sequence[_Probe]) -> tuple[int, list[RuleResult]]:
-    rows = int(_collect(frame, [])["rows"])
-    results = []
-    for probe in probes:
-        try:
-            results.append(_result(probe, 0, _collect(frame, [probe])))
-        except pl.exceptions.PolarsError as error:
-            results.append(RuleResult(probe.rule, probe.column, probe.severity, passed=False, error=first_line(error)))
-    return rows, results
-
-
-def _collect(frame: pl.LazyFrame, probes: Sequence[_Probe]) -> dict[str, Any]:
-    wanted = [pl.len().alias("rows")]
-    for i, probe in enumerate(probes):
-        fails = probe.fails.fill_null(value=False)
-        wanted.append(fails.sum().alias(f"{i}:n"))
-        if probe.shown:
-            places = fails.arg_true().head(_EXAMPLES)
-            wanted.append(places.implode().alias(f"{i}:at"))
-            wanted += [pl.col(name).gather(places).implode().alias(f"{i}:of:{name}") for name in probe.shown]
-    return frame.select(wanted).collect().row(0, named=True)
-
-
-def _result(probe: _Probe, index: int, answer: dict[str, Any]) -> RuleResult:
-    rows, count = answer["rows"], int(answer[f"{index}:n"] or 0)
-    if probe.whole:
-        return RuleResult(
-            probe.rule, None, probe.severity, passed=count == 0, detail="" if count == 0 else "false over the table"
-        )
-    share = count / rows if rows else 0.0
-    places = answer[f"{index}:at"] if probe.shown else []
-    examples = tuple(
-        Example(place + 1, {name: answer[f"{index}:of:{name}"][j] for name in probe.shown})
-        for j, place in enumerate(places)
-    )
-    passed = share <= probe.tolerated
-    return RuleResult(probe.rule, probe.column, probe.severity, passed, count, share, examples)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f'"{value}"' if len(value) <= 40 else f'"{value[:39]}…"'
-    return str(value)

@@ -1,16 +1,19 @@
 """What a contract consists of, and the refusal of one that contradicts itself."""
 
 import datetime as dt
-from collections.abc import Iterator
-from typing import Any, Literal
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Literal
 
 import msgspec
 import polars as pl
 
 from clew.data._logical import dtype_of
+from clew.data._separable import holds_code
 from clew.errors import DataError, UsageError
 
 Severity = Literal["error", "warning"]
+_NO_PYTHON: Final = "say it without Python functions (map_elements, map_batches)"
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -35,14 +38,44 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A named SQL condition over a row (or, with aggregates, over the table).
+    """A named condition over a row (or, with aggregates, over the table): SQL, or an expression of polars.
 
-    As with CHECK in SQL, it fails where it is false, not where it is unknown because a value is null.
+    `expr` is SQL; `polars` is what `pl.Expr.meta.serialize(format="json")` gives, which `Rule.of` writes. As with
+    CHECK in SQL, a rule fails where it is false, not where it is unknown because a value is null.
     """
 
     name: str
-    expr: str
+    expr: str | None = None
+    polars: str | None = None
     severity: Severity = "error"
+    note: str = ""
+
+    @classmethod
+    def of(cls, name: str, expr: pl.Expr, *, severity: Severity = "error") -> "Rule":
+        """A rule from an expression that is true in good rows. Raises UsageError for one with Python inside."""
+        try:
+            text = expr.meta.serialize(format="json")
+        except pl.exceptions.PolarsError as error:
+            raise UsageError(f"rule {name!r} can't be kept: {first_line(error)}", mend=_NO_PYTHON) from error
+        if holds_code(text):
+            raise UsageError(f"rule {name!r} can't be kept: it holds a Python function", mend=_NO_PYTHON)
+        return cls(name=name, polars=text, severity=severity, note=str(expr))
+
+    def condition(self) -> pl.Expr:
+        """What is true in good rows. Raises polars' errors, and ValueError, for what can't be read.
+
+        Python inside is never loaded: a contract may come from elsewhere.
+        """
+        if self.expr is not None:
+            return pl.sql_expr(self.expr)
+        if holds_code(self.polars or ""):
+            raise ValueError("it holds a Python function")
+        return pl.Expr.deserialize(io.StringIO(self.polars or ""), format="json")
+
+    @property
+    def said(self) -> str:
+        """The condition as people read it."""
+        return self.expr if self.expr is not None else self.note or "an expression of polars"
 
 
 class TermsError(Exception):
@@ -111,22 +144,25 @@ def check_rule(index: int, rule: Rule) -> None:
     at = ("rules", str(index + 1))
     if not rule.name.strip():
         raise TermsError((*at, "name"), "a rule needs a name", "say what it holds")
+    if (rule.expr is None) == (rule.polars is None):
+        raise TermsError((*at, "expr"), "a rule is either SQL or polars", "give expr, or polars")
+    if rule.expr is not None:
+        check_sql((*at, "expr"), rule.expr)
+
+
+def check_sql(at: tuple[str, ...], expr: str) -> None:
+    """Raise TermsError for what is no SQL condition."""
     try:
-        pl.sql_expr(rule.expr)
+        pl.sql_expr(expr)
     except pl.exceptions.PolarsError as error:
-        raise TermsError(
-            (*at, "expr"), f"no SQL condition: {first_line(error)}", "write one such as price > 0"
-        ) from error
+        raise TermsError(at, f"no SQL condition: {first_line(error)}", "write one such as price > 0") from error
 
 
-def check_table(columns: dict[str, Column], key: tuple[str, ...], monotone: tuple[str, ...]) -> None:
-    """Raise TermsError for a key or order that names no column of the contract."""
-    for field, names in (("key", key), ("monotone", monotone)):
-        for name in names:
-            if name not in columns:
-                raise TermsError(
-                    (field,), f"{name!r} is no column of the contract", f"add [columns.{name}] or leave it"
-                )
+def check_names(columns: dict[str, Column], at: tuple[str, ...], names: Iterable[str]) -> None:
+    """Raise TermsError for a name that is no column of the contract."""
+    for name in names:
+        if name not in columns:
+            raise TermsError(at, f"{name!r} is no column of the contract", f"add [columns.{name}] or leave it")
 
 
 def duplicates(rules: tuple[Rule, ...]) -> Iterator[int]:

@@ -25,30 +25,48 @@ import msgspec
 import polars as pl
 
 from clew.data import _contract_text
+from clew.data._examined import FrameRows
 from clew.data._findings import Finding, findings
 from clew.data._infer import infer_terms
 from clew.data._logical import dtype_of
-from clew.data._rules import CheckResult, Example, RuleResult, check_terms
+from clew.data._results import CheckResult, Example, RuleResult
+from clew.data._rules import Held
+from clew.data._table_terms import (
+    Drift,
+    Fresh,
+    Reference,
+    Slice,
+    check_counts,
+    check_drift,
+    check_fresh,
+    check_references,
+    check_slices,
+)
 from clew.data._terms import (
     Column,
     Rule,
     Severity,
     TermsError,
     check_column,
+    check_names,
     check_rule,
-    check_table,
     duplicates,
 )
+from clew.data._world import Nowhere, World
 
 __all__ = [
     "CheckResult",
     "Column",
     "Contract",
+    "Drift",
     "Example",
     "Finding",
+    "Fresh",
+    "Reference",
     "Rule",
     "RuleResult",
     "Severity",
+    "Slice",
     "check",
     "findings",
     "infer",
@@ -63,16 +81,26 @@ _TOML_TYPES: Final = (dt.date, dt.datetime, dt.time)
 class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a dataset must satisfy; the fields are those of the TOML file.
 
-    `key` columns identify a row: together unique, none missing. `monotone` columns never go down from row to row.
-    `extra_columns` says what a column means that the contract doesn't name.
+    `min_of_previous` and `max_of_previous` bound the rows by multiples of the previous version's. `key` columns
+    identify a row: together unique, none missing. `unique` are groups of columns that are together unique where none
+    of them is missing. `monotone` columns never go down from row to row. `extra_columns` says what a column means
+    that the contract doesn't name.
     """
 
     dataset: str
     min_rows: int | None = None
+    max_rows: int | None = None
+    min_of_previous: float | None = None
+    max_of_previous: float | None = None
     key: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
     monotone: tuple[str, ...] = ()
     extra_columns: ExtraColumns = "warning"
     columns: dict[str, Column]
+    references: tuple[Reference, ...] = ()
+    fresh: tuple[Fresh, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    slices: tuple[Slice, ...] = ()
     rules: tuple[Rule, ...] = ()
 
     @classmethod
@@ -91,14 +119,13 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def to_toml(self) -> str:
         """The contract as TOML; `from_toml` gives the same contract back."""
-        self._raise_problems()
-        top = msgspec.structs.asdict(self)
-        del top["columns"], top["rules"]
-        defaults = {"min_rows": None, "key": (), "monotone": (), "extra_columns": "warning"}
+        self.refuse_problems()
+        said = msgspec.structs.asdict(self)
+        plain = msgspec.structs.asdict(Contract(dataset="", columns={}))
         return _contract_text.write(
-            {name: value for name, value in top.items() if name not in defaults or value != defaults[name]},
+            {name: said[name] for name in _TOP if name == "dataset" or said[name] != plain[name]},
             {"columns": {name: _said(column) for name, column in self.columns.items()}},
-            {"rules": [_said(rule) for rule in self.rules]},
+            {name: [_said(one) for one in said[name]] for name in _TABLES},
         )
 
     def read_schema(self) -> dict[str, pl.DataType]:
@@ -109,11 +136,19 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Raise TermsError for terms that contradict each other."""
         if not self.dataset.strip():
             raise TermsError(("dataset",), "the dataset has no name", "name it")
-        if self.min_rows is not None and self.min_rows < 0:
-            raise TermsError(("min_rows",), f"{self.min_rows} is no number of rows", "write 0 or more")
+        check_counts(self.min_rows, self.max_rows, self.min_of_previous, self.max_of_previous)
         for name, column in self.columns.items():
             check_column(name, column)
-        check_table(self.columns, self.key, self.monotone)
+        check_names(self.columns, ("key",), self.key)
+        check_names(self.columns, ("monotone",), self.monotone)
+        for group in self.unique:
+            if not group:
+                raise TermsError(("unique",), "a group of no columns", 'write [["street", "number"]]')
+            check_names(self.columns, ("unique",), group)
+        check_references(self.columns, self.references)
+        check_fresh(self.columns, self.fresh)
+        check_drift(self.columns, self.drift)
+        check_slices(self.slices)
         for index, rule in enumerate(self.rules):
             check_rule(index, rule)
         for index in duplicates(self.rules):
@@ -121,7 +156,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 ("rules", str(index + 1), "name"), f"{self.rules[index].name!r} is taken", "give it another name"
             )
 
-    def _raise_problems(self) -> None:
+    def refuse_problems(self) -> None:
+        """Raise UsageError for terms that contradict each other."""
         try:
             self.validate()
         except TermsError as error:
@@ -146,23 +182,15 @@ def infer(frame: pl.DataFrame | pl.LazyFrame, dataset: str) -> Contract:
     )
 
 
-def check(contract: Contract, frame: pl.LazyFrame | pl.DataFrame) -> CheckResult:
-    """Hold a table against a contract, in one scan for all rules.
+def check(contract: Contract, frame: pl.LazyFrame | pl.DataFrame, world: World | None = None) -> CheckResult:
+    """Hold a table against a contract, in one scan for all rules; a lazy frame is streamed, in bounded memory.
 
-    A rule that can't be evaluated counts as broken, and says why. Raises UsageError for a contract that contradicts
-    itself.
+    A rule that can't be evaluated counts as broken, and says why; so does one that needs a workspace where none is
+    given as the `world`. Raises UsageError for a contract that contradicts itself.
     """
-    contract._raise_problems()  # noqa: SLF001  contracts may be built in Python, unseen by from_toml
-    return check_terms(
-        frame.lazy(),
-        dataset=contract.dataset,
-        columns=contract.columns,
-        rules=contract.rules,
-        min_rows=contract.min_rows,
-        key=contract.key,
-        monotone=contract.monotone,
-        extra_columns=contract.extra_columns,
-    )
+    contract.refuse_problems()  # contracts may be built in Python, unseen by from_toml
+    with Held(contract, FrameRows(frame), world or Nowhere()) as held:
+        return held.result
 
 
 def read_schema(contract: Contract) -> dict[str, pl.DataType]:
@@ -170,18 +198,33 @@ def read_schema(contract: Contract) -> dict[str, pl.DataType]:
     return contract.read_schema()
 
 
+_TABLES: Final[dict[str, type[msgspec.Struct]]] = {
+    "references": Reference,
+    "fresh": Fresh,
+    "drift": Drift,
+    "slices": Slice,
+    "rules": Rule,
+}
+_FIELDS: Final = Contract.__struct_fields__
+_TOP: Final = [name for name in _FIELDS if name != "columns" and name not in _TABLES]
+
+
 def _from_raw(raw: dict[str, Any]) -> Contract:
     """Convert table by table, so that an error knows its place."""
     rest = dict(raw)
-    columns, rules = rest.pop("columns", {}), rest.pop("rules", [])
+    columns = rest.pop("columns", {})
     if not isinstance(columns, dict):
         raise TermsError(("columns",), "columns are tables", "write [columns.NAME] for each")
-    if not isinstance(rules, list):
-        raise TermsError(("rules",), "rules are a list of tables", "write [[rules]] for each")
+    lists: dict[str, Any] = {}
+    for name, kind in _TABLES.items():
+        items = rest.pop(name, [])
+        if not isinstance(items, list):
+            raise TermsError((name,), f"{name} are a list of tables", f"write [[{name}]] for each")
+        lists[name] = tuple(_convert(value, kind, (name, str(i))) for i, value in enumerate(items, start=1))
     return msgspec.structs.replace(
         _convert({**rest, "columns": {}}, Contract, ()),
         columns={name: _convert(value, Column, ("columns", name)) for name, value in columns.items()},
-        rules=tuple(_convert(value, Rule, ("rules", str(i))) for i, value in enumerate(rules, start=1)),
+        **lists,
     )
 
 
