@@ -23,6 +23,7 @@ from clew.catalog.commands import (
     FinishStep,
     FinishSteps,
     ForgetFragments,
+    ForgetQuarantine,
     ForgetStep,
     FragmentSpec,
     GroupSpec,
@@ -34,6 +35,7 @@ from clew.catalog.commands import (
     RecordContractCheck,
     RecordDecision,
     RecordKey,
+    RecordQuarantine,
     RecordReport,
     RecordSegment,
     RegisterModel,
@@ -89,6 +91,15 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     contract = yield RecordContract(dataset_id=dataset_id, toml='[columns.price]\ntype = "float"\n')
     snapshot_id = first["snapshot_id"]
     content_pk = catalog.get(data.snapshots, snapshot_id).content_pk
+
+    kept_out = RecordQuarantine(
+        dataset_id=dataset_id, contract_id=contract["contract_id"], uri="file:///dump.csv", rows=2,
+        results={"rows": 9, "rules": [{"rule": "price: min 1", "failing_rows": 2}]}, digest=digest("kept out"),
+    )  # fmt: skip
+    quarantine_id = yield kept_out
+    yield kept_out  # the same rows again
+    yield ForgetQuarantine(quarantine_id=quarantine_id)
+    yield kept_out
 
     lease_id = yield TakeLease(holder="here|7|1", target="house-sales", seconds=60)
     yield RenewLease(lease_id=lease_id, seconds=90)

@@ -338,6 +338,53 @@ class RecordContractCheck(Command, frozen=True, kw_only=True):
         )
 
 
+class RecordQuarantine(Command, frozen=True, kw_only=True):
+    """Keep which rows of a delivery a contract kept out, and why; the bytes of the rows must be durable before."""
+
+    dataset_id: Id
+    contract_id: Id | None = None
+    uri: str
+    rows: Count
+    results: Any
+    digest: Digest
+
+    def apply(self, tx: Transaction) -> str:
+        """Give its id; the same rows again, while they are kept, are the same quarantine."""
+        if tx.lock(data.datasets, id=self.dataset_id) is None:
+            raise NotFoundError(f"no dataset {self.dataset_id}", mend="clew data list")
+        q = data.quarantines.c
+        same = (q.dataset_id == self.dataset_id) & (q.digest == self.digest) & (q.state == "live")
+        found = tx.first(sa.select(q.id).where(same).limit(1))
+        if found is not None:
+            tx.update(data.quarantines, q.id == found.id, results=self.results)
+            return str(found.id)
+        return tx.insert(
+            data.quarantines,
+            dataset_id=self.dataset_id,
+            contract_id=self.contract_id,
+            uri=self.uri,
+            rows=self.rows,
+            results=self.results,
+            digest=self.digest,
+            state="live",
+        )
+
+
+class ForgetQuarantine(Command, frozen=True, kw_only=True):
+    """Let the rows of a quarantine go: its bytes may be collected; what it was stays known."""
+
+    quarantine_id: Id
+
+    def apply(self, tx: Transaction) -> bool:
+        """Give whether it was live."""
+        found = tx.lock(data.quarantines, id=self.quarantine_id)
+        if found is None:
+            raise NotFoundError(f"no quarantine {self.quarantine_id}", mend="clew contract quarantine list")
+        if found.state == "live":
+            tx.update(data.quarantines, data.quarantines.c.id == self.quarantine_id, state="expired")
+        return bool(found.state == "live")
+
+
 def check_name(name: str) -> None:
     """Names stand in references, paths and URLs. Raises UsageError."""
     plain = name.replace("-", "").replace("_", "").replace(".", "")

@@ -124,6 +124,9 @@ contract_checks = sa.Table(
     moment("recorded_at"),
 )
 
+# What was found in a content stays quick to find, however many runs read it.
+sa.Index("ix_contract_checks_content_pk_run_id", contract_checks.c.content_pk, contract_checks.c.run_id)
+
 # Rows that a contract kept out, with the rules that each of them broke.
 quarantines = sa.Table(
     "quarantines",

@@ -48,3 +48,4 @@ def upgrade() -> None:
     op.create_index("ix_secret_keys_actor_id", "secret_keys", ["actor_id"], unique=False)
     op.add_column("policies", sa.Column("details", JSON, nullable=True))
     op.add_column("datasets", sa.Column("subject_files", sa.Text(), nullable=True))
+    op.create_index("ix_contract_checks_content_pk_run_id", "contract_checks", ["content_pk", "run_id"], unique=False)
