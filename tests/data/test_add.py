@@ -26,7 +26,7 @@ names = (f"d{number}" for number in itertools.count())
 
 
 def everything(workspace: Workspace) -> tuple[list[str], dict[str, int]]:
-    """All objects, and the rows of each table of the catalog."""
+    """All objects, and the rows of each table of the catalog but its log."""
     counts = {
         table.name: workspace.catalog.rows(sa.select(sa.func.count()).select_from(table))[0][0]
         for table in metadata.sorted_tables
@@ -354,14 +354,17 @@ def contract_of(frame: pl.DataFrame, **more: str) -> Contract:
 GOOD = pl.DataFrame({"id": range(100), "size": [float(n % 7) for n in range(100)]})
 
 
-def test_a_contract_is_held_from_then_on_and_a_refusal_writes_nothing(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_contract_is_held_from_then_on_and_a_refusal_stores_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    """Nothing but the failing row, in a quarantine: see test_quarantine."""
     bad = GOOD.with_columns(size=pl.when(pl.col("id") == 41).then(None).otherwise("size"))
-    unchanged(
-        workspace, lambda: add(workspace, "t", bad, contract=contract_of(GOOD)), RefusedError, "size", "nothing was"
-    )
     add(workspace, "t", GOOD, contract=contract_of(GOOD))
+    with pytest.raises(RefusedError, match=r"(?s)nothing was stored.*size"):
+        add(workspace, "t", bad)
+    assert not list(workspace.temporary().iterdir())
     error = unchanged(workspace, lambda: add(workspace, "t", bad), RefusedError, "size")
     assert error.exit_code == 6
+    few = GOOD.head(2)
+    unchanged(workspace, lambda: add(workspace, "t", few), RefusedError, "min_rows")
     path = tmp_path / "t.csv"
     pl.concat([GOOD, GOOD.with_columns(pl.col("id") + 100)]).write_csv(path)
     assert add(workspace, "t", path).snapshot.version == 2

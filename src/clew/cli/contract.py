@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from clew.cli import quarantine
 from clew.cli._shared import Json, emit, say, session
 
 app = typer.Typer(help="Contracts of datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(quarantine.app, name="quarantine")
 
 
 @app.command()
@@ -49,7 +51,10 @@ def infer(
 @app.command()
 def check(
     reference: Annotated[str, typer.Argument(help="A snapshot, such as house-sales@1.")],
-    contract: Annotated[Path | None, typer.Option(help="The contract; the dataset's own, if not given.")] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The contract (.toml, .py or .py:NAME); the dataset's own, if not given."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a snapshot; exit code 6 when it breaks its contract. The result is recorded."""
@@ -57,8 +62,10 @@ def check(
     from clew.errors import RefusedError
 
     with session() as workspace:
-        wanted = None if contract is None else contracts.read_file(contract)
-        result = contracts.check_snapshot(workspace, find(workspace, reference), wanted)
+        found = find(workspace, reference)
+        schema = found.empty().schema
+        wanted = None if contract is None else contracts.read_file(contract, found.dataset, schema)
+        result = contracts.check_snapshot(workspace, found, wanted)
     value = {"reference": reference, "passed": result.passed, "results": contracts.as_json(result)}
     failed = result.describe_failures()
     emit(

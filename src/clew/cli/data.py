@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from clew.cli._shared import Json, OccurredAt, emit, opened, parse_moment, progress, short, table
+from clew.cli._shared import Json, OccurredAt, emit, opened, parse_moment, progress, say, short, table
 
 if TYPE_CHECKING:
     from clew.catalog.commands.data import PolicyAction
@@ -31,7 +31,12 @@ def add(
     ] = None,
     key: Annotated[list[str] | None, typer.Option(help="A column that identifies a row.")] = None,
     subject: Annotated[str | None, typer.Option(help="The column that names the person a row is about.")] = None,
-    contract: Annotated[Path | None, typer.Option(help="What the rows must satisfy from now on (TOML).")] = None,
+    contract: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What the rows must satisfy from now on: .toml, .py or .py:NAME.")
+    ] = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Set rows that break the contract apart, and store the others.")
+    ] = False,
     accept_schema: Annotated[bool, typer.Option("--accept-schema", help="Take vanished or retyped columns.")] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Hash what is stored of it, and store anew what is lost or damaged.")
@@ -49,7 +54,7 @@ def add(
     given = _query(source, query, connection)
     if given is None and files is None:
         raise typer.BadParameter("name a file, a pattern, a folder, or --query and --connection", param_hint="SOURCE")
-    wanted = None if contract is None else read_contract(contract)
+    wanted = None if contract is None else read_contract(contract, name)
     with opened() as workspace, progress() as report:
         added = add_snapshot(
             workspace,
@@ -65,9 +70,10 @@ def add(
             occurred_at=parse_moment(occurred_at),
             message=message,
             repair=repair,
+            quarantine=quarantine,
         )
     found = added.snapshot
-    value = {
+    value: dict[str, Any] = {
         "dataset": found.dataset,
         "version": found.version,
         "id": found.content_id,
@@ -75,16 +81,20 @@ def add(
         "new_bytes": added.new_bytes,
         "changed": added.changed,
     }
+    if added.quarantine is not None:
+        value |= {"quarantine": added.quarantine, "set_apart": added.set_apart}
+        say(f"WARNING: {added.set_apart:,} rows break the contract and were NOT stored; they are in a quarantine:")
+        say(f"  clew contract quarantine show {added.quarantine}")
     rows = "files" if found.rows is None else f"{found.rows:,} rows"
     news = f"{added.new_bytes:,} new bytes" if added.changed else "unchanged"
     emit(value, as_json, lambda: f"{found.reference}  {rows}  {short(found.content_id)}  {news}")
 
 
-def read_contract(path: Path) -> "Contract":
+def read_contract(named: str, dataset: str) -> "Contract":
     """The contract in a file; loaded only where there is one, as most of what it needs is heavy."""
     from clew.data.contracts import read_file
 
-    return read_file(path)
+    return read_file(named, dataset)
 
 
 def _query(source: str | None, query: str | None, connection: str | None) -> "str | Query | None":

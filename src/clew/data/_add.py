@@ -36,13 +36,16 @@ Report = Callable[[str, int, int | None], None]
 class Added:
     """What became of an add: the snapshot, whether it is a new version, and the bytes that were written for it.
 
-    `compacted_bytes` were written besides, to lay a frayed table together again.
+    `compacted_bytes` were written besides, to lay a frayed table together again. `quarantine` holds the rows that the
+    contract kept out, `set_apart` many, if it was asked to store the others.
     """
 
     snapshot: Snapshot
     changed: bool
     new_bytes: int
     compacted_bytes: int = 0
+    quarantine: str | None = None
+    set_apart: int = 0
 
 
 def add(
@@ -60,6 +63,7 @@ def add(
     message: str | None = None,
     report: Report | None = None,
     repair: bool = False,
+    quarantine: bool = False,
 ) -> Added:
     """Record a table, a folder of files, or both, as the newest version of a dataset.
 
@@ -79,9 +83,11 @@ def add(
         message: a line for people.
         report: told what is being done: a stage, rows done, rows in all or None.
         repair: trust nothing that is stored of this content: hash it again, and store anew what is lost or damaged.
+        quarantine: set rows that break the contract apart, and store the others.
 
     Raises:
-        RefusedError: a privacy policy or the contract says no, or columns vanished. Nothing was written.
+        RefusedError: a privacy policy or the contract says no, or columns vanished. Nothing was stored; rows that
+            break the contract are in a quarantine, see `clew.data.quarantine`.
         DataError: the source can't be read or represented.
         NotFoundError: there is no such source.
     """
@@ -109,6 +115,7 @@ def add(
         part = _add_table.read(
             workspace, name, table, previous, key=key, subject=subject, contract=contract,
             accept_schema=accept_schema, with_files=folder is not None, report=report, repair=repair,
+            occurred_at=occurred_at, quarantine=quarantine,
         )  # fmt: skip
     with ExitStack() as open_:
         if part is not None:
@@ -245,6 +252,8 @@ def _record(
         from clew.data import _add_table
 
         _add_table.finish(workspace, part, added.snapshot)
+        if part.check is not None and part.check.kept is not None:
+            added = replace(added, quarantine=part.check.kept.id, set_apart=part.check.kept.rows)
         if added.changed:
             from clew.data._compact import compact
 

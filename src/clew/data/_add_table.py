@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -98,9 +99,12 @@ def read(
     with_files: bool,
     report: Report | None,
     repair: bool = False,
+    occurred_at: datetime | None = None,
+    quarantine: bool = False,
 ) -> TablePart:
-    """Read a table, and hold it against policies and contract. Nothing is written. Raises as `add`.
+    """Read a table, and hold it against policies and contract. Raises as `add`.
 
+    Nothing is written but what the contract kept out; with `quarantine` the table goes on without these rows.
     A table `with_files` is a content of its own, even where the table alone is known.
     """
     declared = policies.declared(workspace, name)
@@ -117,9 +121,7 @@ def read(
     policies.refuse_blocked(name, source.schema.names(), declared)
     if any(policy.action in ("drop", "pseudonym") for policy in declared.values()):
         source = Mapped(source, policies.applied(workspace, declared))
-    for column in (*key, *([subject] if subject else [])):
-        if column not in source.schema:
-            raise UsageError(f"{name} has no column {column!r}; it has: {', '.join(source.schema)}")
+    _refuse_missing(name, source.schema, (*key, *([subject] if subject else [])))
     schema_body = _fragments.schema_body(pl.DataFrame(schema=source.schema))
     before = None if previous is None or previous.kind == "files" else previous.empty().schema
     hashed = _store.shared_columns(source.schema, before)
@@ -131,13 +133,26 @@ def read(
             policies.enforce(name, source, declared)
         check = None
         if contract is not None or not is_newest or _unchecked(workspace, name, newest):
-            check = contracts.check_before_add(workspace, name, source, contract)
+            check = contracts.check_before_add(
+                workspace, name, source, contract, occurred_at=occurred_at, set_apart=quarantine
+            )
+        if check is not None and check.kept is not None:
+            source = check.source
+            scanned.hashes.close()
+            scanned = _store.scan(source, hashed, workspace.temporary(), report or _store.silent)
+            is_newest = newest is not None and _has_table(newest, scanned.identity)
         known = is_newest or (not with_files and _is_known(workspace, scanned.identity))
         lost = repair and known and _is_lost(workspace, newest if is_newest else None, scanned.identity)
         return TablePart(source, scanned, check, name, is_newest, known, schema_body, lost, shares)
     except BaseException:
         scanned.hashes.close()
         raise
+
+
+def _refuse_missing(name: str, schema: pl.Schema, columns: Sequence[str]) -> None:
+    for column in columns:
+        if column not in schema:
+            raise UsageError(f"{name} has no column {column!r}; it has: {', '.join(schema)}")
 
 
 def _has_table(snapshot: Snapshot, identity: TableIdentity) -> bool:

@@ -83,6 +83,11 @@ class AskedOfRows(Asked):
         """Whether its failing rows have to be looked for."""
         return self.error is None and bool(self.shown) and len(self.examples) < min(self.count, EXAMPLES)
 
+    @property
+    def names_rows(self) -> bool:
+        """Whether the failing rows are wrong each by itself, not only too many of them."""
+        return True
+
     def passes(self, share: float) -> bool:
         """Whether so many failing rows are still right."""
         return share == 0

@@ -76,11 +76,23 @@ class Examined:
 
     def failing(self) -> Iterator[tuple[int, pl.DataFrame, dict[str, pl.Series]]]:
         """The table again, with the rows that break each broken rule of severity "error", by the rule's name."""
-        wanted = [one for one in self._of_rows() if one.severity == "error" and not one.result(self.height).passed]
+        wanted = self._guilty()
         for one in wanted:
             one.rewind()
         for start, batch in self._rows.batches(self._rows.schema.names()):
             yield start, batch, {name_of(one): one.failing(batch, start) for one in wanted}
+
+    @property
+    def named(self) -> set[str]:
+        """The broken rules of severity "error" whose failing rows can be named."""
+        return {name_of(one) for one in self._guilty()}
+
+    def _guilty(self) -> list[AskedOfRows]:
+        return [
+            one
+            for one in self._of_rows()
+            if one.names_rows and one.severity == "error" and not one.result(self.height).passed
+        ]
 
     def __enter__(self) -> "Examined":
         return self

@@ -40,6 +40,11 @@ class Probe(AskedOfRows):
         found = batch.select(self.fails.fill_null(value=False).alias("")).to_series()
         return found if len(found) == batch.height else found.new_from_index(0, batch.height)
 
+    @property
+    def names_rows(self) -> bool:
+        """Not where some are tolerated."""
+        return self.tolerated == 0
+
     def passes(self, share: float) -> bool:
         """Whether no more fail than tolerated."""
         return share <= self.tolerated
@@ -103,6 +108,11 @@ class Whole(AskedOfRows):
 
     fails: pl.Expr = field(default_factory=lambda: pl.lit(value=False))
     broken: bool = False
+
+    @property
+    def names_rows(self) -> bool:
+        """No row more than another."""
+        return False
 
     def ask(self, frame: pl.LazyFrame) -> None:
         """Find whether it is false."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from clew.data._asked import Asked
-from clew.data._examined import Examined, Rows
+from clew.data._code_rules import of_code
+from clew.data._examined import Examined, Rows, name_of
 from clew.data._key_rules import Among, Unique, key_types, own_types
 from clew.data._logical import dtype_of, type_name
 from clew.data._results import CheckResult, RuleResult
@@ -18,7 +19,7 @@ from clew.data._table_terms import Drift, Fresh, Reference, Slice, span_of
 from clew.data._terms import Column, Severity, first_line
 from clew.data._whole_rules import Cover, Moved, Newest
 from clew.data._world import World
-from clew.errors import ClewError, DataError
+from clew.errors import ClewError, DataError, UsageError
 
 if TYPE_CHECKING:
     from clew.data.contract import Contract
@@ -32,6 +33,12 @@ class Held:
 
     def __init__(self, contract: "Contract", rows: Rows, world: World, folder: Path | None = None) -> None:
         self._contract, self._schema, self._world, self._folder = contract, rows.schema, world, folder
+        if contract.columns and not any(name in rows.schema for name in contract.columns):
+            named, found = ", ".join(list(contract.columns)[:5]), ", ".join(rows.schema.names()[:5]) or "no column"
+            raise UsageError(
+                f"the contract of {contract.dataset} is for another table: it speaks of {named}, and here are {found}",
+                mend="name the contract that belongs to it: --contract FILE",
+            )
         settled: list[RuleResult] = []  # known before a row is read
         asked: list[Asked] = []
         for item in self._all():
@@ -51,13 +58,20 @@ class Held:
     def __exit__(self, *exception: object) -> None:
         self.examined.close()
 
+    @property
+    def speaks_of_rows(self) -> bool:
+        """Whether all that is broken, but for warnings, is broken by rows that can be named."""
+        named = self.examined.named
+        return all(name_of(one) in named for one in self.result.failures if one.severity == "error")
+
     def _all(self) -> Made:
         contract, schema = self._contract, self._schema
         sound: set[str] = set()
         for name, column in contract.columns.items():
             problem = _schema_problem(name, column, schema)
             if problem is not None:
-                yield problem
+                if column.required or name in schema:
+                    yield problem
                 continue
             sound.add(name)
             yield from self._of_column(name, column)
@@ -72,6 +86,7 @@ class Held:
             rule = f"monotone {name}"
             yield self._lost(rule, [name]) or Order(rule, name, "error", (name,), (name,))
         yield from (of_rule(rule, schema) for rule in contract.rules)
+        yield from (of_code(one, schema) for one in contract.code)
         yield from map(self._reference, contract.references)
         yield from map(self._fresh, contract.fresh)
         yield from map(self._drift, contract.drift)

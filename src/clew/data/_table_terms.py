@@ -66,6 +66,21 @@ class Slice(_Terms, frozen=True, kw_only=True):
     min_share: float | None = None
 
 
+class Code(_Terms, frozen=True, kw_only=True):
+    """A check of another library that is run as it is: `check` of a `schema` in a file with this hash.
+
+    Its Python is never kept in the catalog: without the file, or with another one, it is a failure that says so.
+    """
+
+    name: str
+    kind: Literal["dataframely", "pandera"]
+    file: str
+    sha256: str
+    schema: str
+    check: str
+    column: str | None = None
+
+
 def span_of(text: str) -> dt.timedelta | None:
     """What "7d" means; None for what is no span."""
     found = _SPAN.fullmatch(text.strip())

@@ -17,7 +17,7 @@ _NO_PYTHON: Final = "say it without Python functions (map_elements, map_batches)
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a column must be like; what isn't said isn't checked.
+    """What a column must be like; what isn't said isn't checked. One that isn't `required` may be missing as a whole.
 
     A value is missing when it is null or NaN, and with `zero_means_unknown` also when it is 0. `nullable` speaks of
     null and NaN, `max_missing_share` of all that is missing. Bounds, `allowed` and `pattern` speak of values that
@@ -25,6 +25,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     type: str
+    required: bool = True
     nullable: bool = True
     max_missing_share: float | None = None
     zero_means_unknown: bool = False

@@ -32,6 +32,7 @@ from clew.data._logical import dtype_of
 from clew.data._results import CheckResult, Example, RuleResult
 from clew.data._rules import Held
 from clew.data._table_terms import (
+    Code,
     Drift,
     Fresh,
     Reference,
@@ -84,10 +85,11 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `min_of_previous` and `max_of_previous` bound the rows by multiples of the previous version's. `key` columns
     identify a row: together unique, none missing. `unique` are groups of columns that are together unique where none
     of them is missing. `monotone` columns never go down from row to row. `extra_columns` says what a column means
-    that the contract doesn't name.
+    that the contract doesn't name. `made_from` names a foreign schema that it says the same as.
     """
 
     dataset: str
+    made_from: str = ""
     min_rows: int | None = None
     max_rows: int | None = None
     min_of_previous: float | None = None
@@ -102,6 +104,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drift: tuple[Drift, ...] = ()
     slices: tuple[Slice, ...] = ()
     rules: tuple[Rule, ...] = ()
+    code: tuple[Code, ...] = ()
 
     @classmethod
     def from_toml(cls, text: str) -> "Contract":
@@ -204,6 +207,7 @@ _TABLES: Final[dict[str, type[msgspec.Struct]]] = {
     "drift": Drift,
     "slices": Slice,
     "rules": Rule,
+    "code": Code,
 }
 _FIELDS: Final = Contract.__struct_fields__
 _TOP: Final = [name for name in _FIELDS if name != "columns" and name not in _TABLES]

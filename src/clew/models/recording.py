@@ -17,7 +17,7 @@ import polars as pl
 
 from clew.catalog import now
 from clew.catalog.commands import DescribeRun, EndRun, InputSpec, RegisterModel, StartRun, check_name
-from clew.data import Snapshot
+from clew.data import Snapshot, run_contracts
 from clew.data import find as find_snapshot
 from clew.errors import ClewError, OutsideError, RefusedError, UsageError
 from clew.models import comparison as comparing
@@ -66,7 +66,8 @@ class Recording:
             reference: such as "house-sales@latest"; what it names now is what is recorded.
             role: what it is used as; the dataset's name, if not given.
 
-        Raises NotFoundError, and RefusedError where the role has another snapshot already.
+        Raises NotFoundError, and RefusedError where the role has another snapshot already, or where the snapshot breaks
+        its dataset's contract.
         """
         snapshot = find_snapshot(self.workspace, reference)
         role = role or snapshot.dataset
@@ -77,7 +78,9 @@ class Recording:
                     mend=f'name another role: use({reference!r}, role="…")',
                 )
             return snapshot
+        held = run_contracts.hold(self.workspace, {role: snapshot})
         self._describe(inputs={role: (reference, snapshot.id)})
+        run_contracts.record(self.workspace, self.run_id, held)
         self._snapshots[role] = snapshot
         return snapshot
 

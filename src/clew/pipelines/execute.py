@@ -17,7 +17,7 @@ import msgspec
 
 from clew.catalog import now
 from clew.catalog.commands import EndRun, StartRun
-from clew.data import Snapshot
+from clew.data import Snapshot, run_contracts
 from clew.errors import ClewError, OutsideError, UsageError
 from clew.pipelines import alive, environment, inputs, project, sources, values, watch
 from clew.pipelines._pipeline import Pipeline
@@ -71,6 +71,7 @@ def run(
     workers: int | None = None,
     pins: inputs.Pins | None = None,
     parent: str | None = None,
+    contracts: bool = True,
 ) -> RunResult:
     """Run a pipeline; what has run before with the same key is taken from the cache.
 
@@ -88,8 +89,10 @@ def run(
         pins: what is read in place of what references name.
         parent: the run that this one is a trial of; a trial registers no model, and gives what it would have
             registered as `offered`.
+        contracts: whether what is read must keep its contracts; not where what was is asked for, as in a bisection.
 
     Raises:
+        RefusedError: a snapshot breaks its dataset's contract; nothing was run.
         UsageError, NotFoundError: something is wrong before anything ran.
         StepError: a step raised; its traceback is in the message, the run is kept as failed.
     """
@@ -97,11 +100,13 @@ def run(
     with sources.loading():
         graph = pipeline.wire(parameters)
     snapshots = inputs.resolve(workspace, parameters, graph, pins)
+    held = run_contracts.hold(workspace, snapshots) if contracts else []
     prepared = prepare(workspace, pipeline, entry)
     alive.mark_interrupted(workspace)
     engine = engine_for(prepared, executor, workers)
     with alive.starting(workspace) as hold:
         begun = begin(prepared, parameters, graph, snapshots, occurred_at or now(), engine.under_way, observer, parent)
+        run_contracts.record(workspace, begun.result.run, held)
         begun.context.trial = parent is not None
         hold(begun.result.run)
         with ending(engine):

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from clew.catalog import now
 from clew.catalog.commands import EndRun
+from clew.data import run_contracts
 from clew.errors import ClewError, StepError, UsageError
-from clew.pipelines import alive, execute
+from clew.pipelines import alive, execute, inputs
 from clew.pipelines._pipeline import Pipeline
 from clew.pipelines.engine import Engine, Mode
 from clew.pipelines.pruning import Pruning
@@ -108,6 +109,7 @@ def sweep(
         raise UsageError(f"{trials} trials say nothing", mend="--trials 20")
     plan = planned(workspace, pipeline, entry, settings, metric, direction, occurred_at or now(), prune)
     Sampling(plan.space, direction, sampler, seed, [], pruner)  # refused before anything is recorded
+    run_contracts.hold(workspace, inputs.snapshots_of(workspace, pipeline.bind(plan.fixed)))
     alive.mark_interrupted(workspace)
     mode: Mode = ("processes" if of_machine().cpus > 1 else "inline") if executor == "auto" else executor
     engine = execute.engine_for(plan.prepared, mode, workers)

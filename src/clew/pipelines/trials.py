@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from clew.catalog.commands import StartRun
 from clew.catalog.tables import builds
+from clew.data import run_contracts
 from clew.errors import UsageError
 from clew.pipelines import alive, environment, execute, inputs, project, pruning, sources
 from clew.pipelines._pipeline import Pipeline
@@ -130,10 +131,12 @@ class Plan:
         workspace = self.prepared.workspace
         parameters, graph = self.wired(varied)
         snapshots = inputs.resolve(workspace, parameters, graph)
+        contracts = run_contracts.hold(workspace, snapshots)
         hold = held.enter_context(alive.starting(workspace))
         begun = execute.begin(
             self.prepared, parameters, graph, snapshots, self.when, engine.under_way, observer, parent
         )
+        run_contracts.record(workspace, begun.result.run, contracts)
         begun.context.trial = True
         hold(begun.result.run)
         return begun

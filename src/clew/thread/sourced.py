@@ -80,7 +80,7 @@ def checks(connection: sa.Connection, content_pk: str) -> list[Fact]:
         sa.select(data.contract_checks, data.contracts.c.version, _d.name.label("dataset"))
         .join(data.contracts, data.contracts.c.id == k.contract_id)
         .join(data.datasets, _d.id == data.contracts.c.dataset_id)
-        .where(k.content_pk == content_pk)
+        .where(k.content_pk == content_pk, k.run_id.is_(None))
         .order_by(k.id.desc())
     )
     newest: dict[str, Fact] = {}

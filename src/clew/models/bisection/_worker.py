@@ -79,6 +79,7 @@ def _build(workspace: Workspace, folder: Path, request: dict[str, Any]) -> dict[
         {name: value for name, value in request["settings"].items() if name in known},
         executor="inline",
         pins={role: _pinned(workspace, one) for role, one in request["pins"].items()},
+        contracts=False,
         parent=request["parent"],
     )
     offered = result.offered.get(request["model"])
