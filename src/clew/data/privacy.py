@@ -5,16 +5,14 @@ What a snapshot holds stays in its history, so the default is to refuse. A findi
 
 import hashlib
 import hmac
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import polars as pl
 
-from clew.data._detectors import DETECTORS, Detector, Prove, named_kind
-from clew.data._numbers import words
+from clew.data.personal import births, columns, names, national, places
 from clew.errors import RefusedError, UsageError
 
 Action = Literal["block", "allow", "drop", "pseudonym"]
@@ -25,8 +23,20 @@ _PLURALS: Final = {
     "e-mail": "e-mail addresses", "phone": "phone numbers", "iban": "bank accounts (IBAN)", "card": "card numbers",
     "ipv4": "IP addresses", "ipv6": "IP addresses (v6)", "mac": "MAC addresses",
     "us-ssn": "US social security numbers", "name-like column": "what its name says are names or addresses",
-    "birth date": "what its name says are dates of birth",
+    "birth date": "dates of birth", "coordinates": "coordinates precise to a home",
+    "street address": "street addresses", "name": "people's names", "free text": "free text",
 }  # fmt: skip
+_SAID_BY_NAME: Final = {"name-like column": {"name", "street address"}, "birth date": {"birth date"}}
+NOTED: Final = frozenset({"free text"})
+"""Kinds that say where to look; by themselves they are no reason to refuse."""
+
+
+def plural(kind: str) -> str:
+    """A kind in words."""
+    if kind in _PLURALS:
+        return _PLURALS[kind]
+    whats = [one.what for one in national.IDS if one.kind == kind]
+    return " or ".join(whats) if whats else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class PrivacyFinding:
 
     def __str__(self) -> str:
         shape = f" (such as {self.example_masked})" if self.example_masked else ""
-        return f"{self.column}: {_PLURALS[self.kind]} in {self.matches:,} of {self.rows:,} rows{shape}"
+        return f"{self.column}: {plural(self.kind)} in {self.matches:,} of {self.rows:,} rows{shape}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +63,55 @@ class Policy:
     reason: str
 
 
-def scan(frame: pl.DataFrame) -> list[PrivacyFinding]:
+def scan(frame: pl.DataFrame, *, without: Collection[str] = ()) -> list[PrivacyFinding]:
     """All kinds of personal data in all rows, column by column.
 
-    Looks into texts (in lists and structs too), and into whole numbers where the column's name says what they are.
-    Kinds: e-mail, phone, iban, card, ipv4, ipv6, mac, us-ssn, by value; "name-like column" and "birth date" by the
-    column's name.
+    Looks into texts (in lists and structs too), and into whole numbers of eight digits and more. By value: e-mail,
+    phone, iban, card, ipv4, ipv6, mac, us-ssn, "national id CC" (the countries of `personal.national`), coordinates,
+    street addresses, names; by the column's name "name-like column"; dates of birth by both. "free text" says that
+    anything may stand there. `without` are columns to leave out.
     """
     found: list[PrivacyFinding] = []
+    placed = {name for pair in places.precise_pairs(frame) for name in pair}
     for series in frame.iter_columns():
-        named = _by_name(series)
-        if named is not None:
-            found.append(named)
-        merged: dict[str, tuple[int, str]] = {}
-        for leaf in _leaves(series):
-            for kind, matches, example in _by_value(leaf):
-                before = merged.get(kind, (0, example))
-                merged[kind] = (before[0] + matches, before[1])
-        for kind, (matches, example) in merged.items():
-            rows = frame.height
-            # a list holds several values a row
-            count = min(matches, rows)
-            found.append(PrivacyFinding(series.name, kind, count, rows, count / rows, example))
+        if series.name in without:
+            continue
+        kinds = _in_column(series)
+        if series.name in placed:
+            count = len(series) - series.null_count()
+            kinds.append(PrivacyFinding(series.name, "coordinates", count, frame.height, count / frame.height, ""))
+        found += kinds
     return found
+
+
+def _in_column(series: pl.Series) -> list[PrivacyFinding]:
+    named = _by_name(series)
+    found = [] if named is None else [named]
+    rows = len(series)
+    for hit in columns.scan(series):
+        if named is not None and hit.kind in _SAID_BY_NAME[named.kind]:
+            continue
+        # a list holds several values a row
+        count = min(hit.matches, rows)
+        found.append(PrivacyFinding(series.name, hit.kind, count, rows, count / rows, masked(hit.example)))
+    for inner in _structs(series):
+        if places.precise_pairs(inner) and not any(one.kind == "coordinates" for one in found):
+            found.append(PrivacyFinding(series.name, "coordinates", rows, rows, 1.0, ""))
+    if isinstance(series.dtype, pl.List | pl.Array) and places.is_precise_list(series):
+        found.append(PrivacyFinding(series.name, "coordinates", rows, rows, 1.0, ""))
+    return found
+
+
+def _structs(series: pl.Series) -> Iterator[pl.DataFrame]:
+    """The structs of a column, as tables."""
+    dtype = series.dtype
+    if isinstance(dtype, pl.List):
+        yield from _structs(series.explode())
+    elif isinstance(dtype, pl.Struct):
+        inner = series.drop_nulls().struct.unnest()
+        yield inner
+        for field in inner.iter_columns():
+            yield from _structs(field)
 
 
 def apply_policy(
@@ -98,8 +134,12 @@ def apply_policy(
             frame = frame.drop(column)
         elif policy.action == "pseudonym":
             frame = frame.with_columns(_pseudonyms(frame[column], key))
-    unresolved = [finding for finding in findings if _action(policies, finding.column) == "block"]
-    return frame, unresolved
+    return frame, unsettled(findings, policies)
+
+
+def unsettled(findings: Iterable[PrivacyFinding], policies: Mapping[str, Policy]) -> list[PrivacyFinding]:
+    """Those of columns that have no policy, or one that blocks; free text by itself needs none."""
+    return [one for one in findings if one.kind not in NOTED and _action(policies, one.column) == "block"]
 
 
 def refusal(name: str, unresolved: Sequence[PrivacyFinding]) -> RefusedError:
@@ -122,78 +162,6 @@ def _word(column: str) -> str:
     return column if re.fullmatch(r"[\w.-]+", column) else "'" + column.replace("'", "'\\''") + "'"
 
 
-# --- by value ----------------------------------------------------------------------------------------------------
-
-
-def _leaves(series: pl.Series) -> Iterator[pl.Series]:
-    """The texts and whole numbers of a column, out of lists and structs; named as the innermost field."""
-    dtype = series.dtype
-    if isinstance(dtype, pl.List):
-        yield from _leaves(series.explode())
-    elif isinstance(dtype, pl.Array):
-        yield from _leaves(series.arr.to_list().explode())
-    elif isinstance(dtype, pl.Struct):
-        for field in dtype.fields:
-            yield from _leaves(series.struct.field(field.name))
-    elif isinstance(dtype, pl.String | pl.Categorical | pl.Enum) or dtype.is_integer():
-        yield series
-
-
-def _by_value(series: pl.Series) -> Iterator[tuple[str, int, str]]:
-    """(kind, rows, masked example) of each kind that is in the column."""
-    named = words(series.name)
-    numeric = series.dtype.is_integer()
-    wanted = [detector for detector in DETECTORS if not numeric or named & detector.named]
-    if not wanted:
-        return
-    texts = series.cast(pl.String)
-    # of categories each is asked once, not every row
-    by_category = isinstance(series.dtype, pl.Categorical | pl.Enum)
-    counts = texts.drop_nulls().value_counts(name="n") if by_category else None
-    candidates = texts.drop_nulls() if counts is None else counts[series.name]
-    any_kind = "|".join(f"(?:{detector.quick})" for detector in wanted if not named & detector.named)
-    if any_kind and not any(named & detector.named for detector in wanted):
-        keep = candidates.str.contains(any_kind)
-        candidates = candidates.filter(keep)
-        counts = None if counts is None else counts.filter(keep)
-    if not len(candidates):
-        return
-    for detector in wanted:
-        hit = _detect(detector, candidates, counts, says_so=bool(named & detector.named))
-        if hit is not None:
-            yield detector.kind, *hit
-
-
-def _detect(
-    detector: Detector, candidates: pl.Series, counts: pl.DataFrame | None, *, says_so: bool
-) -> tuple[int, str] | None:
-    prove: Prove = detector.prove_named if says_so and detector.prove_named else detector.prove
-    if not says_so:
-        keep = candidates.str.contains(detector.quick)
-        candidates = candidates.filter(keep)
-        counts = None if counts is None else counts.filter(keep)
-    texts = candidates.to_list()
-    times = [1] * len(texts) if counts is None else counts["n"].to_list()
-    if detector.form is not None and not says_so and _by_chance(detector, detector.form, texts):
-        return None
-    matches, example = 0, ""
-    for text, count in zip(texts, times, strict=True):
-        part = prove(text)
-        if part is not None:
-            matches += count
-            example = example or masked(part)
-    return (matches, example) if matches else None
-
-
-def _by_chance(detector: Detector, form: Callable[[str], bool], texts: list[str]) -> bool:
-    """Whether no more numbers pass than random ones would, judged by up to 5,000 spread over the column."""
-    tried = [text for text in texts[:: max(1, len(texts) // 5_000)] if form(text)]
-    passed = sum(detector.prove(text) is not None for text in tried)
-    expected = detector.chance * len(tried)
-    # six standard deviations: what a column of ids reaches by luck less than once in a million
-    return passed < len(tried) / 2 and passed < expected + 6 * math.sqrt(expected * (1 - detector.chance))
-
-
 def masked(text: str) -> str:
     """The shape of a text: each letter and digit as a dot."""
     shape = re.sub(r"\w", "•", text)
@@ -205,29 +173,21 @@ def masked(text: str) -> str:
 
 def _by_name(series: pl.Series) -> PrivacyFinding | None:
     """A column that calls itself names, addresses or dates of birth, unless its values are a few categories."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", series.name).lower()
-    kind = named_kind([word for word in re.split(r"[\W_]+", spaced) if word])
+    kind = names.said_kind(series.name)
     values = series.drop_nulls()
-    if kind is None or not len(values):
+    if not len(values):
         return None
-    if kind == "birth date":
-        if not (series.dtype.is_temporal() or series.dtype == pl.String):
-            return None
-    elif not isinstance(series.dtype, pl.String | pl.Categorical) or not _like_names(values.cast(pl.String)):
+    if births.by_name(series) or (series.dtype.is_temporal() and births.by_value(series)):
+        kind = "birth date"
+    elif not (
+        kind == "name-like column"
+        and isinstance(series.dtype, pl.String | pl.Categorical)
+        and names.like_names(values.cast(pl.String))
+    ):
         return None
     rows = len(series)
     example = masked(str(values[0])) if series.dtype == pl.String else ""
     return PrivacyFinding(series.name, kind, len(values), rows, len(values) / rows, example)
-
-
-def _like_names(values: pl.Series) -> bool:
-    distinct = values.n_unique()
-    if distinct <= 12 and len(values) >= 10 * distinct:
-        return False
-    # codes such as S00801 are no names
-    letters = values.str.count_matches(r"\p{L}")
-    digits = values.str.count_matches(r"\d")
-    return bool(((letters >= 2) & (letters > digits / 2)).mean() > 0.5)  # type: ignore[operator]
 
 
 # --- pseudonyms --------------------------------------------------------------------------------------------------
