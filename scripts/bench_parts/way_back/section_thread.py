@@ -177,7 +177,8 @@ def _timed(workspace: Any, question: str, ask: Callable[..., Any], of: list[tupl
 def markdown(found: Found) -> str:
     """This section of the page."""
     journal = found["journal"]
-    command = f"scripts/bench return thread --runs {found['runs']} --predictions {found['predictions']} --times {found['times']}"
+    sizes = " ".join(f"--{name} {found[name]}" for name in ("runs", "predictions", "times"))
+    command = f"scripts/bench return thread {sizes}"
     size = f"{journal['segments']} compacted segments, {journal['bytes'] / 1e9:.2f} GB"
     lines = [
         "## The thread in both directions",

@@ -86,7 +86,7 @@ def checks(connection: sa.Connection, content_pk: str) -> list[Fact]:
     newest: dict[str, Fact] = {}
     for row in rows:
         results = row.results if isinstance(row.results, list) else []
-        found = [rule for rule in results if isinstance(rule, dict) and (rule.get("failing_rows") or rule.get("error"))]
+        found = [rule for rule in results if isinstance(rule, dict) and _is_finding(rule)]
         newest.setdefault(
             str(row.contract_id),
             {
@@ -98,6 +98,10 @@ def checks(connection: sa.Connection, content_pk: str) -> list[Fact]:
             },
         )
     return list(newest.values())
+
+
+def _is_finding(rule: Fact) -> bool:
+    return bool(rule.get("failing_rows") or rule.get("error") or rule.get("passed") is False)
 
 
 def policies(connection: sa.Connection, dataset_id: str, at: Any) -> list[Fact]:

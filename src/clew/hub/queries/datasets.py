@@ -8,6 +8,7 @@ from clew.catalog.tables import data, governance
 from clew.data import diff, find, listing
 from clew.data.snapshot import VERSIONS, from_row
 from clew.errors import IntegrityError, NotFoundError
+from clew.hub.queries import kept_out
 from clew.thread import sourced
 from clew.thread.times import iso
 from clew.thread.used_by import snapshot_used_by
@@ -72,6 +73,8 @@ def dataset(workspace: Workspace, name: str) -> Fact:
         "contracts": [
             {"version": int(row.version), "toml": row.toml, "recorded_at": iso(row.recorded_at)} for row in contracts
         ],
+        "checks": kept_out.checks(workspace, name),
+        "quarantines": kept_out.quarantines(workspace, name),
         "policies": [
             {
                 "column": row.column_name,
