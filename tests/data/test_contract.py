@@ -334,7 +334,7 @@ def test_inferred_with_margins(sales: pl.DataFrame) -> None:
     assert contract.key == ("sale_id",)
     assert contract.monotone == ("sold_on",)
     assert contract.min_rows == 1000
-    assert columns["sale_id"].pattern == r"^S\d+$"
+    assert columns["sale_id"].pattern == r"^S\d{5,}$"
     assert columns["sold_on"].max is None
     assert columns["price"].max >= 5 * int(sales["price"].max())  # type: ignore[arg-type]
     assert 0 < columns["price"].min < int(sales["price"].min())  # type: ignore[arg-type]

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
+from clew.data._delivered_again import delivered_again
+from clew.data._finding import Finding
 from clew.data._numbers import is_running, known, odd_zeros, order_pairs, words, years_after
 
 _SENTINELS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999, 999999, 9999999, 99999999)
@@ -31,26 +32,12 @@ _SAMPLE: Final = 20_000
 _LEAK: Final = 0.95
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something odd: `rows` of the table are concerned (`share` of all); `example` is a value, or a pair of names."""
-
-    column: str
-    kind: str
-    message: str
-    rows: int
-    share: float
-    example: Any = None
-
-    def __str__(self) -> str:
-        return f"{self.column}: {self.message}"
-
-
 def findings(data: pl.DataFrame | pl.LazyFrame) -> list[Finding]:
     """What is odd in a table, column by column, then between columns.
 
     Kinds: zeros, sentinel, constant, mostly-missing, not-a-number, placeholder, variants, outlier, duplicate-key,
-    duplicate-rows, order, leak. Nothing is said of a table of under 30 rows. A lazy frame is collected.
+    duplicate-rows, delivered-again, order, leak. Nothing is said of a table of under 30 rows. A lazy frame is
+    collected.
     """
     frame = data.collect() if isinstance(data, pl.LazyFrame) else data
     if frame.height < _FEW_ROWS:
@@ -60,6 +47,7 @@ def findings(data: pl.DataFrame | pl.LazyFrame) -> list[Finding]:
         found += _of_column(series, frame)
     found += _orders(frame)
     found += _duplicates(frame)
+    found += delivered_again(frame)
     found += _leaks(frame)
     return found
 

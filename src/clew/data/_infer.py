@@ -6,27 +6,36 @@ Margins, so that an honest next delivery doesn't break it:
 - what lies in a band far from zero (coordinates, temperatures) may leave the band by its width;
 - what runs on (dates, years, ids) has no upper bound;
 - missing values may triple in share, and be 1% more, but half of what was there must stay;
-- a list of categories is closed only where no category was rarer than 5: by Good and Turing's estimate the chance
-  that the next row brings a new one is then next to nothing;
+- a list of categories is closed only where the first eighth of the rows had all of them, and none is rarer than 5:
+  the other seven eighths brought nothing new;
 - half the rows may be missing.
+
+What is usual of the table as a whole (levels, relations between columns, shares) is said as warnings: `_usual`.
 """
 
 import datetime as dt
 import math
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import polars as pl
 
 from clew.data._logical import type_name
+from clew.data._natural_key import natural_key
 from clew.data._numbers import is_count, is_running, is_year, known, odd_zeros, order_pairs, words, years_after
+from clew.data._patterns import alphabet_pattern, code_pattern, id_pattern
+from clew.data._sql import name_of, text_of
+from clew.data._sums import sum_rules
 from clew.data._terms import Column, Rule
+from clew.data._usual import usual_rules
 
 _FEW_ROWS: Final = 30
 _MANY_ROWS: Final = 1000
 _CATEGORIES: Final = 30
 _RARE: Final = 5
+_STAND_INS: Final = (-99999, -9999, -999, 9999, 99999, 999999)
 _KEY_WORDS: Final = frozenset({"id", "key", "uuid", "guid", "code", "number", "no", "nr", "ref"})
 
 
@@ -46,14 +55,29 @@ def infer_terms(data: pl.DataFrame | pl.LazyFrame) -> Terms:
     frame = data.collect() if isinstance(data, pl.LazyFrame) else data
     if frame.height < _FEW_ROWS:
         return Terms({name: Column(type=type_name(dtype, name)) for name, dtype in frame.schema.items()})
-    key = _key(frame)
+    ids = _key(frame)
+    key = ids or natural_key(frame)
+    columns = {name: _column(frame[name], frame, is_key=name in ids) for name in frame.columns}
+    said = chain(
+        _order_rules(frame),
+        sum_rules(frame),
+        _stand_ins(frame, columns),
+        _texts_rules(frame, columns),
+        usual_rules(frame, frozenset(ids)),
+    )
     return Terms(
-        columns={name: _column(frame[name], frame, is_key=name in key) for name in frame.columns},
-        min_rows=int(_nice(frame.height / 2, up=False)),
+        columns=columns,
+        min_rows=_half(frame.height),
         key=key,
         monotone=tuple(name for name in frame.columns if _is_ordered(frame[name])),
-        rules=tuple(_order_rules(frame)),
+        rules=tuple({rule.name: rule for rule in said}.values()),
     )
+
+
+def _half(rows: int) -> int:
+    """Half of the rows, two digits of it."""
+    step = int(10 ** max(0, len(str(rows // 2)) - 2))
+    return rows // 2 // step * step
 
 
 def _key(frame: pl.DataFrame) -> tuple[str, ...]:
@@ -135,8 +159,7 @@ def _special(series: pl.Series, values: pl.Series, low: float, high: float) -> d
 def _from_zero(values: pl.Series, low: float, high: float) -> dict[str, float]:
     """Bounds of what is measured or counted from zero."""
     if low < 0:
-        reach = _nice(10 * max(-low, high), up=True)
-        return {"min": -reach, "max": reach}
+        return {"min": -_nice(-10 * low, up=True), "max": _nice(10 * high, up=True) if high > 0 else 0}
     if is_count(values):
         return {"min": 0, "max": _nice(3 * max(high, 3), up=True)}
     solid = low > 0 and len(values) >= _MANY_ROWS
@@ -165,22 +188,44 @@ def _earliest(series: pl.Series) -> dict[str, Any]:
 def _texts(series: pl.Series, *, is_key: bool) -> dict[str, Any]:
     values = series.drop_nulls().cast(pl.String)
     if is_key:
-        shape = _shape(values)
+        shape = id_pattern(values) or code_pattern(values)
         return {"pattern": shape} if shape else {}
     counts = values.value_counts()
     rarest = counts["count"].min()
     if 0 < counts.height <= _CATEGORIES and isinstance(rarest, int) and rarest >= _RARE and len(values) >= 100:
-        return {"allowed": tuple(sorted(counts[series.name].to_list()))}
-    return {}
+        early = values.head(max(100, len(values) // 8)).n_unique()
+        if early == counts.height:
+            return {"allowed": tuple(sorted(counts[series.name].to_list()))}
+    shape = code_pattern(values)
+    return {"pattern": shape} if shape else {}
 
 
-def _shape(values: pl.Series) -> str | None:
-    """A letter prefix and digits, where all values are so: ids may grow longer, not become something else."""
-    first = re.fullmatch(r"([A-Za-z]{0,8}[-_/]?)(\d+)", str(values[0])) if len(values) else None
-    if first is None:
-        return None
-    pattern = rf"^{re.escape(first[1])}\d+$"
-    return pattern if values.str.contains(pattern).all() else None
+def _texts_rules(frame: pl.DataFrame, columns: dict[str, Column]) -> Iterator[Rule]:
+    """The signs that texts are made of; a warning, for a new name may bring a new one."""
+    for name, dtype in frame.schema.items():
+        if dtype != pl.String or columns[name].pattern or columns[name].allowed:
+            continue
+        pattern = alphabet_pattern(frame[name].drop_nulls())
+        if pattern is not None:
+            condition = f"REGEXP_LIKE({name_of(name)}, {text_of(pattern)})"
+            yield Rule(name=f"{name} is written as usual", expr=condition, severity="warning")
+
+
+def _stand_ins(frame: pl.DataFrame, columns: dict[str, Column]) -> Iterator[Rule]:
+    """Numbers that others write for what they don't know, where they would be far from all else and yet in bounds."""
+    for name, dtype in frame.schema.items():
+        if not dtype.is_numeric() or columns[name].min is None or columns[name].max is None:
+            continue
+        values = known(frame[name])
+        low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+        found = [
+            str(number)
+            for number in _STAND_INS
+            if columns[name].min <= number <= columns[name].max and (number < 2 * min(low, 0) or number > 2 * high)
+        ]
+        if found:
+            condition = f"{name_of(name)} NOT IN ({', '.join(found)})"
+            yield Rule(name=f"{name} has no stand-in for unknown", expr=condition, severity="warning")
 
 
 def _order_rules(frame: pl.DataFrame) -> list[Rule]:
@@ -189,18 +234,14 @@ def _order_rules(frame: pl.DataFrame) -> list[Rule]:
     for first, second, by_years in order_pairs(frame):
         if by_years:
             allow = max(0, int(years_after(frame, first, second).max() or 0))  # type: ignore[arg-type]
-            later = f"EXTRACT(YEAR FROM {_name(second)})" + (f" + {allow}" if allow else "")
+            later = f"EXTRACT(YEAR FROM {name_of(second)})" + (f" + {allow}" if allow else "")
         elif bool((frame[first] <= frame[second]).all()):
-            later = _name(second)
+            later = name_of(second)
         else:
             continue  # some rows break it already: a finding, not a rule
         name = f"{first} is not after {second}"
-        rules.append(Rule(name=name, expr=f"{_name(first)} <= {later}", severity="warning"))
+        rules.append(Rule(name=name, expr=f"{name_of(first)} <= {later}", severity="warning"))
     return rules
-
-
-def _name(column: str) -> str:
-    return column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
 
 
 def _nice(value: float, *, up: bool) -> float:

@@ -26,7 +26,8 @@ import polars as pl
 
 from clew.data import _contract_text
 from clew.data._examined import FrameRows
-from clew.data._findings import Finding, findings
+from clew.data._finding import Finding
+from clew.data._findings import findings
 from clew.data._infer import infer_terms
 from clew.data._logical import dtype_of
 from clew.data._results import CheckResult, Example, RuleResult
