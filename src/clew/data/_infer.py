@@ -28,8 +28,9 @@ from clew.data._numbers import is_count, is_running, is_year, known, odd_zeros, 
 from clew.data._patterns import alphabet_pattern, code_pattern, id_pattern
 from clew.data._sql import name_of, text_of
 from clew.data._sums import sum_rules
+from clew.data._table_terms import Slice
 from clew.data._terms import Column, Rule
-from clew.data._usual import usual_rules
+from clew.data._usual import usual_rules, usual_slices
 
 _FEW_ROWS: Final = 30
 _MANY_ROWS: Final = 1000
@@ -48,6 +49,7 @@ class Terms:
     key: tuple[str, ...] = ()
     monotone: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
 
 def infer_terms(data: pl.DataFrame | pl.LazyFrame) -> Terms:
@@ -71,6 +73,7 @@ def infer_terms(data: pl.DataFrame | pl.LazyFrame) -> Terms:
         key=key,
         monotone=tuple(name for name in frame.columns if _is_ordered(frame[name])),
         rules=tuple({rule.name: rule for rule in said}.values()),
+        slices=tuple(usual_slices(frame, frozenset(ids))),
     )
 
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from clew.data._numbers import is_running, is_year, known
 from clew.data._sql import name_of, number_of, text_of
+from clew.data._table_terms import Slice
 from clew.data._terms import Rule
 
 _STRETCHES: Final = 10
@@ -49,8 +50,6 @@ def usual_rules(frame: pl.DataFrame, skip: frozenset[str]) -> Iterator[Rule]:
     for name, dtype in frame.schema.items():
         if name in skip:
             continue
-        if isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean):
-            yield from _shares(part[name])
         if isinstance(dtype, pl.String):
             yield from _lengths(part[name])
         if isinstance(dtype, pl.Date | pl.Datetime):
@@ -212,15 +211,21 @@ def _dates_beside(part: pl.DataFrame) -> Iterator[Rule]:
                 yield _warning(f"{date} goes with {number}", condition)
 
 
-def _shares(series: pl.Series) -> Iterator[Rule]:
-    """Each usual category still comes."""
+def usual_slices(frame: pl.DataFrame, skip: frozenset[str]) -> Iterator[Slice]:
+    """Each usual category still comes: a slice for each; none under 1,000 rows."""
+    if frame.height < _LEAST:
+        return
+    part = frame.gather_every(max(1, frame.height // _SAMPLE))
+    for name, dtype in frame.schema.items():
+        if name not in skip and isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean):
+            yield from _shares(part[name])
+
+
+def _shares(series: pl.Series) -> Iterator[Slice]:
     texts = series.cast(pl.String).alias("x")
     counts = texts.drop_nulls().value_counts(sort=True)
     usual = counts.filter(pl.col("count") >= _SHARE * len(series))["x"].to_list()
-    if not len(usual) >= 2:
-        return
-    parts = []
-    for value in sorted(usual):
+    for value in sorted(usual) if len(usual) >= 2 else ():
         span = _span(texts.to_frame(), (pl.col("x") == value).fill_null(value=False).mean())
         if span is None or span[0] < _SHARE / 10 or span[1] > 0.95:
             continue
@@ -229,11 +234,12 @@ def _shares(series: pl.Series) -> Iterator[Rule]:
             continue
         least = 1 / (1 + math.exp(-_wider((low, high), math.log(1.75))[0]))
         shown = text_of(value) if series.dtype != pl.Boolean else value.upper()
-        parts.append(
-            f"AVG(CAST({name_of(series.name)} = {shown} AS DOUBLE)) >= {number_of(least, up=False)}",
+        yield Slice(
+            name=f"{series.name} is {value}",
+            where=f"{name_of(series.name)} = {shown}",
+            min_share=float(number_of(least, up=False)),
+            severity="warning",
         )
-    if parts:
-        yield _warning(f"each usual {series.name} still comes", " AND ".join(parts))
 
 
 def _lengths(series: pl.Series) -> Iterator[Rule]:

@@ -183,6 +183,7 @@ def infer(frame: pl.DataFrame | pl.LazyFrame, dataset: str) -> Contract:
         monotone=terms.monotone,
         columns=terms.columns,
         rules=terms.rules,
+        slices=terms.slices,
     )
 
 
