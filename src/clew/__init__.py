@@ -8,7 +8,17 @@ from clew._version import __version__
 if TYPE_CHECKING:
     from clew.data import Snapshot
     from clew.errors import ClewError
-    from clew.models import Evaluation, Model, at_least, at_most, better, no_worse_than_live, record, register
+    from clew.models import (
+        Evaluation,
+        Model,
+        at_least,
+        at_most,
+        better,
+        no_leakage,
+        no_worse_than_live,
+        record,
+        register,
+    )
     from clew.pipelines import dataset, each, pipeline, secret, step, when
     from clew.session import Session, open_workspace
 
@@ -23,6 +33,7 @@ _HOME = {
     "better": "clew.models",
     "dataset": "clew.pipelines",
     "each": "clew.pipelines",
+    "no_leakage": "clew.models",
     "no_worse_than_live": "clew.models",
     "open_workspace": "clew.session",
     "pipeline": "clew.pipelines",
@@ -45,6 +56,7 @@ __all__ = [
     "better",
     "dataset",
     "each",
+    "no_leakage",
     "no_worse_than_live",
     "open_workspace",
     "pipeline",

@@ -193,6 +193,50 @@ def _told(value: dict[str, Any]) -> str:
 
 
 @app.command()
+def leakage(
+    reference: Reference,
+    target: Annotated[str | None, typer.Option(help="The column that a model is to predict.")] = None,
+    test: Annotated[str | None, typer.Option(help="The snapshot that it is tested on.")] = None,
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            help="A column that tells the test rows: of two values, or of dates, whose last fifth is the test."
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="The column that names who a row is about; the dataset's own, if not given.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="The column of the moment at which the model answers.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 6 when something leaks.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a model would know in training, or in its test, that it can't know when it answers."""
+    from clew.data import find
+    from clew.data import leakage as leaks
+    from clew.errors import RefusedError, UsageError
+
+    if test is not None and split_by is not None:
+        raise UsageError("--test and --split-by are two ways to name the test rows", mend="give one of them")
+    with opened() as workspace:
+        found = find(workspace, reference)
+        train = found.collect()
+        held_out = None if test is None else find(workspace, test).collect()
+    if split_by is not None:
+        train, held_out = leaks.split_by(train, split_by)
+    of = subject or (found.subject_column if found.subject_column in train.columns else None)
+    odd = leaks.leakage(train, target=target, test=held_out, subject=of, at=at)
+    value = {
+        "reference": found.reference,
+        "train_rows": train.height,
+        "test_rows": None if held_out is None else held_out.height,
+        "findings": leaks.as_json(odd),
+    }
+    emit(value, as_json, lambda: "\n".join(map(str, odd)) or f"{found.reference}: nothing leaks")
+    if strict and odd:
+        raise RefusedError(f"{len(odd)} findings of leakage", mend="leave the column or the rows out of the training")
+
+
+@app.command()
 def gc(
     grace_hours: Annotated[
         float,

@@ -6,6 +6,7 @@ by column. That two rows agree by chance is told from how often halves of the co
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -32,11 +33,11 @@ def same_rows(train: pl.DataFrame, test: pl.DataFrame, ignored: Sequence[str] = 
     if not names:
         return
     told, asked = _plain(train, names), _plain(test, names)
-    by_chance = _by_chance(told, asked)
+    by_chance = cache(lambda: _by_chance(told, asked))  # asked only where something is the same
     same = _is_in(asked.hash_rows(), told.hash_rows())
     count = int(same.sum())
     beside = [name for name in train.columns if name not in names and name in test.columns]
-    if _is_leak(count, by_chance):
+    if count >= _LEAST and _is_leak(count, by_chance()):
         exact = _is_in(test.select(names).hash_rows(), train.select(names).hash_rows())
         equal = int((exact & same).sum())
         if equal >= max(_LEAST, count / 2) and not beside:
@@ -48,7 +49,9 @@ def same_rows(train: pl.DataFrame, test: pl.DataFrame, ignored: Sequence[str] = 
             yield _finding(kind, f"are in the training as well, but {' and '.join(but)}", count, test.height)
     if len(names) >= 2 * _GROUPS:
         near = int((_near(told, asked) & ~same).sum())
-        if near >= _NEAR_SHARE * test.height and _is_leak(near, _by_chance_near(by_chance, len(names), test.height)):
+        if near >= max(_LEAST, _NEAR_SHARE * test.height) and _is_leak(
+            near, _by_chance_near(by_chance(), len(names), test.height)
+        ):
             yield _finding("near-rows", "are nearly in the training: nine columns in ten agree", near, test.height)
 
 
@@ -70,7 +73,7 @@ def _finding(kind: str, what: str, count: int, rows: int) -> Finding:
 
 
 def _is_leak(count: int, by_chance: float) -> bool:
-    return count >= _LEAST and count > _BY_CHANCE * by_chance
+    return count > _BY_CHANCE * by_chance
 
 
 def _speaking(train: pl.DataFrame, test: pl.DataFrame) -> list[str]:

@@ -6,7 +6,16 @@ from clew._lazy import lazy
 
 if TYPE_CHECKING:
     from clew.models._register import register
-    from clew.models.criteria import Criterion, NoWorseThanLive, at_least, at_most, better, no_worse_than_live
+    from clew.models.criteria import (
+        Criterion,
+        NoLeakage,
+        NoWorseThanLive,
+        at_least,
+        at_most,
+        better,
+        no_leakage,
+        no_worse_than_live,
+    )
     from clew.models.evaluation import Evaluation, by_slice, regression
     from clew.models.model import Model
     from clew.models.recording import Recording, record
@@ -17,6 +26,7 @@ __all__ = [
     "Evaluation",
     "Model",
     "ModelVersion",
+    "NoLeakage",
     "NoWorseThanLive",
     "Recording",
     "all_versions",
@@ -27,6 +37,7 @@ __all__ = [
     "by_slice",
     "find",
     "move_alias",
+    "no_leakage",
     "no_worse_than_live",
     "record",
     "register",
@@ -40,6 +51,7 @@ __getattr__ = lazy(
         "Evaluation": "clew.models.evaluation",
         "Model": "clew.models.model",
         "ModelVersion": "clew.models.registry",
+        "NoLeakage": "clew.models.criteria",
         "NoWorseThanLive": "clew.models.criteria",
         "Recording": "clew.models.recording",
         "all_versions": "clew.models.registry",
@@ -50,6 +62,7 @@ __getattr__ = lazy(
         "by_slice": "clew.models.evaluation",
         "find": "clew.models.registry",
         "move_alias": "clew.models.registry",
+        "no_leakage": "clew.models.criteria",
         "no_worse_than_live": "clew.models.criteria",
         "record": "clew.models.recording",
         "register": "clew.models._register",

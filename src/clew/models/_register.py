@@ -15,8 +15,9 @@ from clew.catalog.commands import EvaluationSpec, InputSpec, RegisterModel
 from clew.data import Snapshot
 from clew.errors import UsageError
 from clew.models import comparison as comparing
-from clew.models.criteria import NoWorseThanLive
+from clew.models.criteria import NoLeakage, NoWorseThanLive
 from clew.models.evaluation import Evaluation, loss_summary
+from clew.models.leaks import leaks_of
 from clew.models.losses import BETTER, shown
 from clew.models.model import Model
 from clew.models.signature import Signature
@@ -49,6 +50,8 @@ def register(
     train: pl.DataFrame,
     test: pl.DataFrame,
     target: str,
+    subject: str | None = None,
+    at: str | None = None,
 ) -> None:
     """Register a version of a model at the end of a pipeline.
 
@@ -62,16 +65,29 @@ def register(
         train: the rows that it was trained on; live inputs will be compared with them.
         test: the rows that it was tested on; its predictions on them are kept as proof for a rebuild.
         target: the column of `test` that holds the truth.
+        subject: the column that names who a row is about, to see whether the test has someone of the training; the
+            datasets' own, if not given.
+        at: the column of the moment at which the model answers, to see which inputs are known only later.
     """
     if current() is None:
         return  # a plain call of the pipeline, which records nothing
     _DriverStep(_register, name=f"register {name}")(
-        model_name=name, model=model, evaluation=evaluation, train=train, test=test, target=target
-    )
+        model_name=name, model=model, evaluation=evaluation, train=train, test=test, target=target,
+        subject=subject, at=at,
+    )  # fmt: skip
 
 
 def _register(
-    context: RunContext, *, model_name: str, model: Stored, evaluation: Stored, train: Stored, test: Stored, target: str
+    context: RunContext,
+    *,
+    model_name: str,
+    model: Stored,
+    evaluation: Stored,
+    train: Stored,
+    test: Stored,
+    target: str,
+    subject: str | None = None,
+    at: str | None = None,
 ) -> tuple[str, str]:
     wanted = (
         ("model", model, "model"),
@@ -93,8 +109,11 @@ def _register(
     train_rows: pl.DataFrame = train.load(objects, pl.DataFrame)
     check_test(train_rows, test_rows, target, judged.groups)
     beside = comparing.with_live(context.workspace, model_name, packaged, test_rows, target, model.spec.content_id)
-    judged_by = judge(context.criteria, judged.metrics, beside)
     snapshots = {role: one for role, one in context.snapshots.items() if isinstance(one, Snapshot)}
+    leaks = leaks_of(
+        packaged.signature, snapshots.values(), train=train_rows, test=test_rows, target=target, subject=subject, at=at
+    )
+    judged_by = judge(context.criteria, judged.metrics, beside, leaks)
     answer = context.workspace.catalog.execute(
         RegisterModel(
             model=model_name,
@@ -128,6 +147,7 @@ def _register(
                     proof=test,
                     target=target,
                     beside=beside,
+                    leaks=leaks,
                 )
             ],
             occurred_at=context.occurred_at,
@@ -141,7 +161,12 @@ def _register(
         return "ran", f"{reference} was refused: {judged_by.refused}"
     if not answer["changed"]:
         return "cached", f"it is {reference}, unchanged"
-    return "ran", f"registered {reference}{note(beside)}"
+    return "ran", f"registered {reference}{note(beside)}{_leaking(leaks)}"
+
+
+def _leaking(leaks: Sequence[Mapping[str, Any]]) -> str:
+    """That something leaks, as the end of a sentence."""
+    return f"; leakage: {leaks[0]['column']}: {leaks[0]['message']}" if leaks else ""
 
 
 def note(beside: Mapping[str, Any] | None) -> str:
@@ -162,12 +187,21 @@ class Judgement:
     refused: str | None
 
 
-def judge(criteria: Sequence[Any], metrics: Mapping[str, float], beside: Mapping[str, Any] | None = None) -> Judgement:
-    """Judge metrics by criteria, and by the comparison with the live version."""
-    verdicts = [
-        criterion.judge(beside) if isinstance(criterion, NoWorseThanLive) else criterion.judge(metrics)
-        for criterion in criteria
-    ]
+def judge(
+    criteria: Sequence[Any],
+    metrics: Mapping[str, float],
+    beside: Mapping[str, Any] | None = None,
+    leaks: Sequence[Mapping[str, Any]] | None = None,
+) -> Judgement:
+    """Judge by criteria: metrics, the comparison with the live version, and what leaks."""
+    verdicts = []
+    for criterion in criteria:
+        if isinstance(criterion, NoWorseThanLive):
+            verdicts.append(criterion.judge(beside))
+        elif isinstance(criterion, NoLeakage):
+            verdicts.append(criterion.judge(leaks))
+        else:
+            verdicts.append(criterion.judge(metrics))
     broken = [verdict for verdict in verdicts if not verdict["met"]]
     refused = "; ".join(
         v.get("why") or f"{v['criterion']}: it is {v['value']:g}, the limit {v['limit']:g}" for v in broken
@@ -185,6 +219,7 @@ def evaluation_of(
     proof: Stored,
     target: str,
     beside: Mapping[str, Any] | None = None,
+    leaks: Sequence[Mapping[str, Any]] = (),
 ) -> EvaluationSpec:
     """How a model did on its test rows, with what live inputs and predictions will be compared with.
 
@@ -197,6 +232,7 @@ def evaluation_of(
         proof: these rows as they are stored.
         target: the column of `test` that holds the truth.
         beside: how it compares with the live version.
+        leaks: what leaks into its training or test.
     """
     predictions = model.predict(test)
     profile = {
@@ -206,6 +242,7 @@ def evaluation_of(
         **_losses(predictions, test[target]),
         "groups": evaluation.groups,
         "comparison": beside,
+        "leakage": list(leaks),
     }
     return EvaluationSpec(
         name="test",

@@ -1,9 +1,10 @@
 """Criteria that a model must meet, declared before it is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clew.data.leakage import KINDS
 from clew.errors import UsageError
 from clew.models.losses import BETTER, shown
 
@@ -122,3 +123,44 @@ def no_worse_than_live(metric: str, *, margin: float) -> NoWorseThanLive:
     if not 0 <= margin < float("inf"):
         raise UsageError(f"margin={margin} is no margin", mend="give a number from 0 on, in the metric's unit")
     return NoWorseThanLive(metric, float(margin))
+
+
+@dataclass(frozen=True)
+class NoLeakage:
+    """Nothing may leak into the training or the test; `allow` names kinds that may."""
+
+    allow: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"metric": "leakage", "sense": "none", "limit": 0, "of": None}
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return "nothing leaks" + (f", but {', '.join(self.allow)}" if self.allow else "")
+
+    def judge(self, leaks: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+        """The verdict as JSON.
+
+        Args:
+            leaks: what was found; None when there were no rows to look at, and then it isn't met.
+        """
+        said: dict[str, Any] = {"criterion": self.text, "limit": 0}
+        if leaks is None:
+            return {**said, "value": None, "met": False, "why": f"{self.text}: there were no rows to look at"}
+        found = [one for one in leaks if one["kind"] not in self.allow]
+        why = "; ".join(f"{one['column']}: {one['message']}" for one in found) or "no finding of leakage"
+        return {**said, "value": len(found), "met": not found, "why": why}
+
+
+def no_leakage(*, allow: Sequence[str] = ()) -> NoLeakage:
+    """A version into whose training or test something leaks is refused: see `clew.data.leakage`.
+
+    Args:
+        allow: kinds of findings that may be, such as "same-subject".
+    """
+    unknown = set(allow) - set(KINDS)
+    if unknown:
+        raise UsageError(f"{', '.join(sorted(unknown))} is no kind of leakage", mend=f"one of {', '.join(KINDS)}")
+    return NoLeakage(tuple(allow))

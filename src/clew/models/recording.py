@@ -24,6 +24,7 @@ from clew.models import comparison as comparing
 from clew.models._register import check_test, evaluation_of, identity, judge, packaged_signature
 from clew.models.criteria import Criterion, NoWorseThanLive
 from clew.models.evaluation import Evaluation, regression
+from clew.models.leaks import leaks_of
 from clew.models.model import Model
 from clew.models.registry import ModelVersion, find
 from clew.pipelines import alive, environment, project, values
@@ -117,6 +118,8 @@ class Recording:
         target: str | None = None,
         slices: Sequence[dict[str, Any]] = (),
         groups: Mapping[str, Sequence[str]] | None = None,
+        subject: str | None = None,
+        at: str | None = None,
     ) -> ModelVersion:
         """Register a version of a model; provenance `declared`. One that breaks a criterion is kept as refused.
 
@@ -131,6 +134,8 @@ class Recording:
             target: the column of `test` that holds the truth.
             slices: metrics by slice, such as `clew.models.by_slice` gives.
             groups: by a slice's name, the label of each test row.
+            subject: the column that names who a row is about; the datasets' own, if not given.
+            at: the column of the moment at which the model answers.
 
         Raises:
             UsageError: nothing was used, what is no model, or only some of `train`, `test` and `target`.
@@ -151,6 +156,7 @@ class Recording:
         inputs = [InputSpec(role=role, snapshot_id=one.id) for role, one in self._snapshots.items()]
         evaluations = []
         beside = None
+        leaks = None
         judged = Evaluation(dict(self.metrics), list(slices), {key: list(one) for key, one in (groups or {}).items()})
         if train is not None and test is not None and target is not None:
             check_test(train, test, target, judged.groups)
@@ -162,8 +168,23 @@ class Recording:
             self._measure(model, test, target)
             judged = replace(judged, metrics=dict(self.metrics))
             beside = comparing.with_live(self.workspace, name, model, test, target, stored.spec.content_id)
+            leaks = leaks_of(
+                model.signature,
+                self._snapshots.values(),
+                train=train, test=test, target=target, subject=subject, at=at,
+            )  # fmt: skip
             evaluations.append(
-                evaluation_of(objects, model, judged, train=train, test=test, proof=proof, target=target, beside=beside)
+                evaluation_of(
+                    objects,
+                    model,
+                    judged,
+                    train=train,
+                    test=test,
+                    proof=proof,
+                    target=target,
+                    beside=beside,
+                    leaks=leaks,
+                )
             )
         elif not (train is None and test is None and target is None):
             raise UsageError("train, test and target belong together", mend="give all three, or none")
@@ -171,7 +192,7 @@ class Recording:
             raise UsageError(
                 "without test rows the version can't be compared with the live one", mend="give train, test and target"
             )
-        by = judge(self._accept, self.metrics, beside)
+        by = judge(self._accept, self.metrics, beside, leaks)
         code = None if self._code is None else self._code.content_id
         metrics = _finite(self.metrics)
         answer = self.workspace.catalog.execute(

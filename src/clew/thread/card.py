@@ -63,6 +63,7 @@ def card(version: ModelVersion) -> Fact:
         "slices": measured["slices"],
         "verdicts": version.verdicts,
         "comparison": profile.get("comparison"),
+        "leakage": profile.get("leakage"),
         "lineage": {
             "run": run["id"],
             "pipeline": run["pipeline"],

@@ -34,6 +34,7 @@ def _lines(card: Fact) -> Iterator[str]:
         yield "Nowhere."
     yield from _section("Data")
     yield from _data(card["data"])
+    yield from _leakage(card["leakage"])
     yield from _section("Metrics")
     yield f"On its test rows{_of(card['predicts'])}; intervals hold {card['level']:.0%}."
     yield ""
@@ -120,6 +121,18 @@ def _data(data: Fact) -> Iterator[str]:
         when = f", {text(period['column'])} from {period['first']} to {period['last']}" if period else ""
         rows = "files as they came" if one["rows"] is None else f"{amount(one['rows'])} rows"
         yield f"- {text(one['role'])}: {rows}{when}"
+
+
+def _leakage(found: list[Fact] | None) -> Iterator[str]:
+    """What leaks into training or test; nothing where nobody looked."""
+    if found is None:
+        return
+    yield ""
+    yield "Leakage was looked for: " + (f"{len(found)} findings." if found else "nothing was found.")
+    if found:
+        yield ""
+    for one in found:
+        yield f"- **{text(one['column'])}**: {text(one['message'])}"
 
 
 def _comparison(found: Fact | None) -> Iterator[str]:

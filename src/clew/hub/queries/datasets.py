@@ -8,7 +8,7 @@ from clew.catalog.tables import data, governance
 from clew.data import diff, find, listing
 from clew.data.snapshot import VERSIONS, from_row
 from clew.errors import IntegrityError, NotFoundError
-from clew.hub.queries import kept_out
+from clew.hub.queries import kept_out, odd
 from clew.thread import sourced
 from clew.thread.times import iso
 from clew.thread.used_by import snapshot_used_by
@@ -70,6 +70,7 @@ def dataset(workspace: Workspace, name: str) -> Fact:
             }
             for row in versions
         ],
+        "findings": odd.findings_of(workspace, f"{name}@{versions[0].version}") if versions else None,
         "contracts": [
             {"version": int(row.version), "toml": row.toml, "recorded_at": iso(row.recorded_at)} for row in contracts
         ],
@@ -110,6 +111,7 @@ def snapshot(workspace: Workspace, name: str, version: int) -> Fact:
         "key_columns": list(found.key_columns),
         "subject_column": found.subject_column,
         "neighbours": [int(one) for one in neighbours],
+        "findings": odd.findings_of(workspace, found.reference),
         "used_by": snapshot_used_by(workspace, found.reference),
     }
 

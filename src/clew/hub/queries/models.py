@@ -9,7 +9,8 @@ from clew.catalog.tables import models as tables
 from clew.errors import NotFoundError
 from clew.hub.queries.datasets import MOST
 from clew.hub.queries.endpoints import live
-from clew.models.registry import VERSIONS, find
+from clew.models.comparison import profile_of
+from clew.models.registry import VERSIONS, find, from_row
 from clew.thread import served
 from clew.thread.card import card
 from clew.thread.times import iso
@@ -104,6 +105,7 @@ def model_version(workspace: Workspace, name: str, version: int) -> Fact:
             ],
             "live": [one for one in _live_by_version(connection) if one["reference"] == f"{name}@{row.version}"],
             "rollouts": [served.rollout(connection, str(one)) for one in rollouts],
+            "leakage": (profile_of(from_row(workspace, row)) or {}).get("leakage"),
             "alias_moves": [
                 {
                     "alias": one.alias,
