@@ -108,6 +108,25 @@ def test_contracts(cli: Cli, home: Path) -> None:
     assert cli("contract", "check", "p").code == 0  # it has become the dataset's own
 
 
+def test_leakage(cli: Cli, home: Path) -> None:
+    rows = POINTS.with_columns(told=pl.col("y") * 2, part=pl.int_range(pl.len()) % 2 == 0)
+    pl.concat([rows] * 10).write_parquet(home / "p.parquet")
+    assert cli("data", "add", "p", "p.parquet").code == 0
+    said = cli("data", "leakage", "p", "--target", "y", "--split-by", "part", "--json").json()
+    assert keys(said) == {"reference", "train_rows", "test_rows", "findings"}
+    assert (said["train_rows"], said["test_rows"]) == (250, 250)
+    assert {one["column"] for one in said["findings"]} >= {"told"}
+    pl.DataFrame({"a": [n * 0.7 for n in range(90)], "b": [n * n % 89 for n in range(90)]}).write_parquet(
+        home / "q.parquet"
+    )
+    assert cli("data", "add", "q", "q.parquet").code == 0
+    assert cli("data", "leakage", "q", "--test", "q").out == "(rows): 90 of 90 test rows are in the training as well\n"
+    assert cli("data", "leakage", "p", "--target", "y", "--strict").code == 6
+    assert cli("data", "leakage", "p", "--strict").out == "p@1: nothing leaks\n"
+    assert cli("data", "leakage", "p", "--target", "y", "--test", "p", "--split-by", "part").code == 2
+    assert cli("data", "leakage", "p", "--target", "why").code == 2
+
+
 def test_from_points_to_predictions(cli: Cli, home: Path) -> None:
     POINTS.write_parquet(home / "p.parquet")
     (home / "line.py").write_text(PIPELINE)

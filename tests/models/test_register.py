@@ -9,8 +9,11 @@ from tests.projects import ROWS, Project, status, why
 from clew import models
 from clew.catalog.tables import builds
 from clew.errors import IntegrityError, NotFoundError, StepError, UsageError
-from clew.models.criteria import at_least, at_most, better
+from clew.models import comparison
+from clew.models.criteria import at_least, at_most, better, no_leakage
 from clew.pipelines import history
+from clew.thread import card_text
+from clew.thread.card import card
 
 PIPELINE = """
 import numpy as np
@@ -202,3 +205,67 @@ def test_regression_at_its_edges() -> None:
     for truth, predicted in (([], []), ([1.0], [1.0, 2.0])):
         with pytest.raises(UsageError):
             models.regression(np.array(truth), np.array(predicted))
+
+
+LEAKING = (
+    PIPELINE.replace("def copy(rows", "def parted(rows")
+    .replace(
+        "-> pl.DataFrame:\n    return rows",
+        "-> tuple[pl.DataFrame, pl.DataFrame]:\n    return rows.head(160), rows.tail(60)",
+    )
+    .replace("rows = copy(sales)", "rows, held = parted(sales)")
+    .replace("evaluate(model, rows), train=rows, test=rows,", "evaluate(model, held), train=rows, test=held,")
+    .replace('clew.at_most("mae", 1.0), clew.better("mae", than="baseline", by=0.5)', "clew.no_leakage()")
+    .replace('select("x")', 'select("x", "told", "on", "until")')
+    .replace("target=target)", 'target=target, subject="who", at="on")')
+)
+
+
+@pytest.fixture
+def leaking(project: Project) -> Project:
+    """200 rows of which the last 60 are the test, 20 of them in the training as well; and all else that can leak."""
+    random = np.random.default_rng(1)
+    y = random.normal(size=200)
+    rows = pl.DataFrame(
+        {"x": random.normal(size=200), "told": 3 * y + 1, "who": [f"p{i % 170}" for i in range(200)], "y": y}
+    ).with_columns(on=pl.date(2020, 1, 1).dt.offset_by(pl.format("{}d", pl.int_range(200))))
+    project.workspace.add("sales", rows.with_columns(until=pl.col("on").dt.offset_by("3d")))
+    project.write("def matrix(rows):\n    return rows.select('x').to_numpy()\n", "parts.py")
+    project.write(LEAKING)
+    return project
+
+
+def test_what_leaks_refuses_a_version_and_is_kept_with_it(leaking: Project) -> None:
+    made = leaking.run()
+    assert made.refused
+    version = models.find(leaking.workspace, "price@latest")
+    assert version.state == "refused"
+    kinds = {(one["column"], one["kind"]) for one in (comparison.profile_of(version) or {})["leakage"]}
+    assert kinds == {
+        ("(rows)", "same-rows"),
+        ("who", "same-subject"),
+        ("told", "gives-target-away"),
+        ("until", "known-later"),
+    }
+    (verdict,) = version.verdicts
+    assert (verdict["criterion"], verdict["value"], verdict["met"]) == ("nothing leaks", 4, False)
+    assert "until: after on in 160 of 160 rows" in str(version.refused_because)
+    assert "told: nearly gives y away" in card_text.markdown(card(version))
+    leaking.write(LEAKING.replace("no_leakage()", 'at_most("mae", 10.0)'))
+    made = leaking.run()
+    assert models.find(leaking.workspace, "price@latest").state == "accepted"
+    assert "leakage: (rows): 20 of 60 test rows are in the training as well" in str(why(made, "register price"))
+
+
+def test_kinds_of_leakage_may_be_allowed(leaking: Project) -> None:
+    leaking.write(LEAKING.replace("no_leakage()", 'no_leakage(allow=["same-rows", "same-subject", "known-later"])'))
+    assert leaking.run().refused
+    leaking.write(
+        LEAKING.replace(
+            "no_leakage()", 'no_leakage(allow=["same-rows", "same-subject", "known-later", "gives-target-away"])'
+        )
+    )
+    assert not leaking.run().refused
+    with pytest.raises(UsageError, match="no kind of leakage"):
+        no_leakage(allow=["all"])
+    assert not no_leakage().judge(None)["met"]

@@ -166,10 +166,22 @@ def _from_zero(values: pl.Series, low: float, high: float) -> dict[str, float]:
     if is_count(values):
         return {"min": 0, "max": _nice(3 * max(high, 3), up=True)}
     solid = low > 0 and len(values) >= _MANY_ROWS
+    if solid and _swings(values):
+        return {"min": -_nice(high, up=True), "max": _nice(10 * high, up=True)}
     least = _nice(low / 10, up=False) if solid else 0
     if values.dtype.is_integer():
         least = math.floor(least)
     return {"min": least, "max": _nice(10 * high, up=True)} if high > 0 else {"min": 0}
+
+
+def _swings(values: pl.Series) -> bool:
+    """A number that lies evenly about its middle, which itself moves much: a temperature, for which 0 is no end."""
+    if not values.dtype.is_float() or abs(float(values.skew() or 0)) > 1:
+        return False
+    tenth = len(values) // 10
+    middles = [float(values.slice(i * tenth, tenth).median()) for i in range(10)]  # type: ignore[arg-type]
+    spread = float(values.quantile(0.75)) - float(values.quantile(0.25))  # type: ignore[arg-type]
+    return max(middles) - min(middles) > spread
 
 
 def _earliest(series: pl.Series) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _SAMPLE: Final = 100_000
 _BINS: Final = (20, 200)
 _CLASSES: Final = 20
 _RARE: Final = 20  # rows of a class that is judged
+_PRIOR: Final = 0.2
 _EXPLAINED: Final = 0.85
 """Of the variance of the target's ranks: a rank correlation of 0.92, if it is monotone."""
 _RECALLED: Final = 0.97
@@ -108,8 +109,8 @@ def _explained(codes: npt.NDArray[np.int64], truth: pl.Series) -> float:
     sums = np.bincount(codes[learnt], weights=ranks[learnt], minlength=size)
     counts = np.bincount(codes[learnt], minlength=size)
     overall = ranks[learnt].mean()
-    # towards the mean of all, as if it had been seen once more in each
-    means = (sums + overall) / (counts + 1)
+    # a little towards the mean of all, which is all that is known of what was never seen
+    means = (sums + _PRIOR * overall) / (counts + _PRIOR)
     rest = ranks[~learnt]
     spread = float(((rest - rest.mean()) ** 2).sum())
     return 1 - float(((rest - means[codes[~learnt]]) ** 2).sum()) / spread if spread else 0.0

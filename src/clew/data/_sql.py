@@ -15,9 +15,10 @@ def name_of(column: str) -> str:
 def _is_read_back(column: str) -> bool:
     """Whether SQL takes the bare word for a column, as it doesn't with `user` or `order`."""
     try:
-        return pl.sql_expr(f"AVG({column} % 10) > 0 OR {column} = 'x'").meta.root_names() == [column] * 2
+        names = pl.sql_expr(f"CORR({column}, {column}) > 0 OR {column} = 'x'").meta.root_names()
     except pl.exceptions.PolarsError:
         return False
+    return set(names) == {column}
 
 
 def text_of(value: str) -> str:

@@ -1,8 +1,8 @@
 """What is usual of a table: levels, relations, shares, whose next values the table's own past foretells.
 
 Each is a statistic over ten stretches of rows, in their order. The next delivery may leave the span of the stretches
-by its width, so that a trend may go on and a season turn, and by a least margin; what moves by more than that in its
-own past is left unsaid. Every rule is a SQL condition over the table, and a warning: a person decides.
+by one and a half times its width, so that a trend may go on and a season turn, and by a least margin; what moved by
+more than threefold is left unsaid. Every rule is a SQL condition over the table, and a warning: a person decides.
 """
 
 import math
@@ -22,6 +22,7 @@ from clew.data._terms import Rule
 _STRETCHES: Final = 10
 _LEAST: Final = 1000  # rows, so that a stretch has a hundred
 _SAMPLE: Final = 100_000
+_FURTHER: Final = 1.5  # times the width of the span: what wanders at random goes on from where it was
 _WIDEST: Final = math.log(3)  # of the logarithms of levels: what moves by more foretells nothing
 _FEW_VALUES: Final = 20
 _ALONG: Final = 0.9  # of a rank correlation with the rows' order
@@ -84,16 +85,17 @@ def _span(frame: pl.DataFrame, statistic: pl.Expr, stretches: int = _STRETCHES) 
 
 
 def _wider(span: Span, least: float) -> Span:
-    margin = max(span[1] - span[0], least)
+    margin = max(_FURTHER * (span[1] - span[0]), least)
     return span[0] - margin, span[1] + margin
 
 
 def _band(span: Span, least: float) -> Span | None:
-    """A span of positive numbers, widened in logarithms; None when it is too wide to say anything."""
+    """A span of positive numbers, widened by its own width; None when it is too wide to say anything."""
     if span[0] <= 0 or math.log(span[1] / span[0]) > _WIDEST:
         return None
-    low, high = _wider((math.log(span[0]), math.log(span[1])), math.log(least))
-    return math.exp(low), math.exp(high)
+    up = max((span[1] / span[0]) ** _FURTHER, least)
+    # down as far as by differences, for what swings
+    return min(span[0] / least, span[0] - _FURTHER * (span[1] - span[0])), span[1] * up
 
 
 def _between(statistic: str, band: Span) -> str:
