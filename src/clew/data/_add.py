@@ -27,6 +27,7 @@ from clew.workspace import Workspace
 
 if TYPE_CHECKING:
     from clew.data._add_table import TablePart
+    from clew.data._erased import Forgotten
     from clew.data.contract import Contract
 
 Report = Callable[[str, int, int | None], None]
@@ -46,6 +47,8 @@ class Added:
     compacted_bytes: int = 0
     quarantine: str | None = None
     set_apart: int = 0
+    stripped_rows: int = 0
+    """Rows of persons who were erased before, which were left out."""
 
 
 def add(
@@ -57,6 +60,8 @@ def add(
     kind: _paths.Kind | None = None,
     key: Sequence[str] = (),
     subject: str | None = None,
+    subject_files: str | None = None,
+    strip_erased: bool = False,
     contract: "Contract | None" = None,
     accept_schema: bool = False,
     occurred_at: datetime | None = None,
@@ -77,6 +82,8 @@ def add(
         kind: "table" or "files", where a folder could be either.
         key: columns that identify a row.
         subject: the column that names the person a row is about.
+        subject_files: whose a file of the folder is, by its path: such as "{subject}/*".
+        strip_erased: leave out the rows of persons who were erased from the dataset, rather than refuse.
         contract: what the table must satisfy from now on; without it, the dataset's own contract, if it has one.
         accept_schema: take a table whose columns vanished or changed their type since the previous version.
         occurred_at: when the rows were so, in the world; now, if not given.
@@ -101,13 +108,26 @@ def add(
             f"{folder} is a folder of files: it has no columns for a key, a subject or a contract",
             mend="leave them out, or add a table",
         )
-    asked = CreateDataset(name=name, key_columns=list(key), subject_column=subject)
-    plain = not key and subject is None and contract is None and not accept_schema and not repair
+    if subject_files is not None:
+        from clew.data.erasing.files import check_pattern
+
+        check_pattern(subject_files)
+        if folder is None:
+            raise UsageError("there is no folder whose files could be somebody's", mend="leave --subject-files out")
+    asked = CreateDataset(name=name, key_columns=list(key), subject_column=subject, subject_files=subject_files)
+    plain = not key and subject is None and subject_files is None and contract is None
+    plain = plain and not accept_schema and not repair
     if repair:
         workspace = copy.copy(workspace)
         workspace.objects = MendingStore(workspace.objects)
     if previous is not None and plain and _is_unchanged(workspace, previous, table, folder):
         return Added(previous, changed=False, new_bytes=0)
+    persons = None if found is None else _forgotten(workspace, name, str(found.id))
+    if persons is not None and folder is not None:
+        from clew.data import _erased
+
+        assert found is not None
+        _erased.hold_files_against(folder, persons, subject_files or found.subject_files)
     part = None
     if table is not None:
         from clew.data import _add_table
@@ -116,13 +136,28 @@ def add(
             workspace, name, table, previous, key=key, subject=subject, contract=contract,
             accept_schema=accept_schema, with_files=folder is not None, report=report, repair=repair,
             occurred_at=occurred_at, quarantine=quarantine,
+            persons=persons, strip=strip_erased,
         )  # fmt: skip
+    erasures = 0 if persons is None else persons.erasures
     with ExitStack() as open_:
         if part is not None:
             open_.enter_context(part)
         if folder is not None or part is None or not part.is_known or part.is_lost:
             open_.enter_context(lease(workspace, name))
-        return _record(workspace, asked, part, folder, previous, occurred_at or now(), message, report, repair=repair)
+        return _record(
+            workspace, asked, part, folder, previous, occurred_at or now(), message, report, repair=repair,
+            erasures=erasures,
+        )  # fmt: skip
+
+
+def _forgotten(workspace: Workspace, name: str, dataset_id: str) -> "Forgotten | None":
+    """Whom the dataset has forgotten, if anybody."""
+    erasures = governance.erasures.c
+    if workspace.catalog.first(sa.select(erasures.id).where(erasures.dataset_id == dataset_id).limit(1)) is None:
+        return None
+    from clew.data._erased import forgotten
+
+    return forgotten(workspace, name)
 
 
 def _parts(
@@ -212,6 +247,7 @@ def _record(
     report: Report | None,
     *,
     repair: bool,
+    erasures: int,
 ) -> Added:
     """Write what is new of the parts, and then, in one transaction, the version that is made of them."""
     content_ids, sources, new_bytes = [], [], 0
@@ -234,16 +270,20 @@ def _record(
     answer = workspace.catalog.execute(
         RecordSnapshot(
             dataset_id=workspace.catalog.execute(dataset),
-            content_id=_both_id(content_ids) if len(content_ids) > 1 else content_ids[0],
+            content_id=both_id(content_ids) if len(content_ids) > 1 else content_ids[0],
             kind="both" if len(content_ids) > 1 else "table" if part is not None else "files",
             new_bytes=new_bytes,
             sources=sources,
             occurred_at=when,
             message=message,
+            erasures=erasures,
             **fields,
         )
     )
-    added = Added(snapshot.by_id(workspace, answer["snapshot_id"]), answer["changed"], new_bytes)
+    stripped = 0 if part is None else part.stripped
+    added = Added(
+        snapshot.by_id(workspace, answer["snapshot_id"]), answer["changed"], new_bytes, stripped_rows=stripped
+    )
     if repair:
         places = {name: fields[name] for name in ("manifest", "listing", "profile", "groups") if fields.get(name)}
         workspace.catalog.execute(RelocateContent(content_pk=added.snapshot.content_pk, **places))
@@ -266,6 +306,6 @@ def _record(
     return added
 
 
-def _both_id(parts: Sequence[str]) -> str:
+def both_id(parts: Sequence[str]) -> str:
     """The content id of a table together with files: a hash of both ids."""
     return f"b1:{hashlib.sha256(' '.join(parts).encode()).hexdigest()}"

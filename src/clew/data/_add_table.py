@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from clew.catalog.commands import FragmentSpec, GroupSpec, RecordContractCheck, SourceSpec
 from clew.catalog.tables import data
 from clew.data import _changes, _fragments, _store, contracts, policies, readers, rope
+from clew.data._erased import Forgotten, held_against
 from clew.data._exact import first_line
 from clew.data._gather import Group, Table
 from clew.data._logical import type_name
@@ -51,6 +52,7 @@ class TablePart:
     schema_body: bytes
     is_lost: bool = False
     shares: bool = True
+    stripped: int = 0
 
     @property
     def identity(self) -> TableIdentity:
@@ -101,6 +103,8 @@ def read(
     repair: bool = False,
     occurred_at: datetime | None = None,
     quarantine: bool = False,
+    persons: Forgotten | None = None,
+    strip: bool = False,
 ) -> TablePart:
     """Read a table, and hold it against policies and contract. Raises as `add`.
 
@@ -121,6 +125,10 @@ def read(
     policies.refuse_blocked(name, source.schema.names(), declared)
     if any(policy.action in ("drop", "pseudonym") for policy in declared.values()):
         source = Mapped(source, policies.applied(workspace, declared))
+    stripped = 0
+    if persons is not None:
+        named = subject or (None if previous is None else previous.subject_column)
+        source, stripped = held_against(source, persons, named, strip=strip)
     _refuse_missing(name, source.schema, (*key, *([subject] if subject else [])))
     schema_body = _fragments.schema_body(pl.DataFrame(schema=source.schema))
     before = None if previous is None or previous.kind == "files" else previous.empty().schema
@@ -143,7 +151,7 @@ def read(
             is_newest = newest is not None and _has_table(newest, scanned.identity)
         known = is_newest or (not with_files and _is_known(workspace, scanned.identity))
         lost = repair and known and _is_lost(workspace, newest if is_newest else None, scanned.identity)
-        return TablePart(source, scanned, check, name, is_newest, known, schema_body, lost, shares)
+        return TablePart(source, scanned, check, name, is_newest, known, schema_body, lost, shares, stripped)
     except BaseException:
         scanned.hashes.close()
         raise

@@ -35,7 +35,7 @@ def write(objects: ObjectStore, folder: Path, frames: Iterable[pl.DataFrame]) ->
 
     Raises DataError, which names the columns that Parquet can't hold; StoreError when the disk is full.
     """
-    return [_write_one(objects, folder, frame) for frame in _portions(frames)]
+    return [write_one(objects, folder, frame) for frame in _portions(frames)]
 
 
 def _portions(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -58,7 +58,7 @@ def _portions(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield pl.concat(held, rechunk=False)
 
 
-def _write_one(objects: ObjectStore, folder: Path, rows: pl.DataFrame) -> Written:
+def write_one(objects: ObjectStore, folder: Path, rows: pl.DataFrame) -> Written:
     path = folder / f"{secrets.token_hex(8)}.parquet"
     try:
         with writing(path):

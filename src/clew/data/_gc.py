@@ -47,13 +47,13 @@ def collect(workspace: Workspace, *, grace: timedelta = GRACE, dry_run: bool = F
         # A put of bytes that are there already may leave them as old as this.
         before = min(before, oldest - REFRESH_AFTER)
     if dry_run:
-        needed = _needed(workspace) - _freed(workspace, before)
+        wanted = needed(workspace) - _freed(workspace, before)
     else:
         workspace.catalog.execute(ForgetFragments(released_before=before))
-        needed = _needed(workspace)
+        wanted = needed(workspace)
     found, size, young = 0, 0, 0
     for stored in workspace.objects.list():
-        if stored.digest in needed:
+        if stored.digest in wanted:
             continue
         if stored.modified >= before:
             young += 1
@@ -63,7 +63,7 @@ def collect(workspace: Workspace, *, grace: timedelta = GRACE, dry_run: bool = F
             size += stored.size
     if not dry_run:
         _sweep(workspace, before)
-    return Collected(found, size, len(needed), young)
+    return Collected(found, size, len(wanted), young)
 
 
 def _sweep(workspace: Workspace, before: datetime) -> None:
@@ -85,9 +85,9 @@ def _freed(workspace: Workspace, before: datetime) -> set[str]:
     return {row.digest for row in workspace.catalog.rows(query)}
 
 
-def _needed(workspace: Workspace) -> set[str]:
+def needed(workspace: Workspace) -> set[str]:
     """Every object that the catalog names, and those that listings of files name in turn."""
-    needed: set[str] = set()
+    wanted: set[str] = set()
     listings: list[str] = []
     with workspace.catalog.read() as connection:
         for table_name, column_name in object_columns():
@@ -96,10 +96,10 @@ def _needed(workspace: Workspace) -> set[str]:
             if "state" in table.c:
                 query = query.where(table.c.state.not_in(_GONE))
             found = [str(row[0]) for row in connection.execute(query)]
-            needed.update(found)
+            wanted.update(found)
             if (table_name, column_name) == ("contents", "listing"):
                 listings = found
-    return needed.union(*_in_listings(workspace.objects, listings))
+    return wanted.union(*_in_listings(workspace.objects, listings))
 
 
 def _in_listings(objects: ObjectStore, listings: list[str]) -> Iterator[set[str]]:

@@ -69,6 +69,17 @@ def id_of_columns(schema: pl.Schema, columns: Iterable[pl.Series]) -> TableIdent
     return _identity(names, types, digests, rows)
 
 
+def id_of_parts(columns: Sequence[Sequence[str]], column_ids: Sequence[str], rows: int) -> str:
+    """The content id of a table that is known by the ids of its columns; `columns` are names and logical types."""
+    return _whole(
+        [
+            (name, kind, bytes.fromhex(one.partition(":")[2]))
+            for (name, kind), one in zip(columns, column_ids, strict=True)
+        ],
+        rows,
+    )
+
+
 class IdentityBuilder:
     """The identity of a table that comes in batches, of whatever sizes: the id is that of the whole.
 
@@ -220,16 +231,20 @@ def _signature(schema: pa.Schema | pl.Schema) -> tuple[list[str], list[LogicalTy
 
 def _identity(names: Sequence[str], types: Sequence[LogicalType], digests: Sequence[bytes], rows: int) -> TableIdentity:
     columns = list(zip(names, types, digests, strict=True))
-    whole = _hash(
-        b"clew.table.c1",
-        rows.to_bytes(8, "little"),
-        *(part for name, kind, digest in columns for part in (name.encode(), kind.name.encode(), digest)),
-    )
     return TableIdentity(
-        id=f"{SCHEME}:{whole.hex()}",
+        id=_whole([(name, kind.name, digest) for name, kind, digest in columns], rows),
         columns=tuple(ColumnIdentity(name, kind.name, f"{SCHEME}:{digest.hex()}") for name, kind, digest in columns),
         rows=rows,
     )
+
+
+def _whole(columns: Sequence[tuple[str, str, bytes]], rows: int) -> str:
+    whole = _hash(
+        b"clew.table.c1",
+        rows.to_bytes(8, "little"),
+        *(part for name, kind, digest in columns for part in (name.encode(), kind.encode(), digest)),
+    )
+    return f"{SCHEME}:{whole.hex()}"
 
 
 def _hash(*parts: bytes) -> bytes:

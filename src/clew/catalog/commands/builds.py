@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from clew.catalog.command import Command, ContentId, Count, Digest, Id, Moment, Row, Transaction
+from clew.catalog.commands.governance import refuse_while_erasing
 from clew.catalog.tables import builds
 from clew.errors import NotFoundError, UsageError
 
@@ -99,7 +100,8 @@ class StartRun(Command, frozen=True, kw_only=True):
     occurred_at: Moment
 
     def apply(self, tx: Transaction) -> str:
-        """Give the run's id."""
+        """Give the run's id. Raises RefusedError while a person is being erased."""
+        refuse_while_erasing(tx)
         if self.provenance == "recorded" and (self.code_id is None or self.environment_id is None):
             raise UsageError(
                 "a recorded run needs its code and its environment", mend='record both, or say provenance="declared"'

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from clew.catalog.command import Command, ContentId, Count, Digest, Id, Moment, Row, Transaction
-from clew.catalog.tables import data
+from clew.catalog.tables import data, governance
 from clew.errors import NotFoundError, RefusedError, UsageError
 
 _AT_ONCE = 500  # rows named in one statement
@@ -49,6 +49,7 @@ class CreateDataset(Command, frozen=True, kw_only=True):
     name: str
     key_columns: list[str] = []
     subject_column: str | None = None
+    subject_files: str | None = None
 
     def apply(self, tx: Transaction) -> str:
         """Give the dataset's id. What is not stated stays as it was."""
@@ -56,13 +57,19 @@ class CreateDataset(Command, frozen=True, kw_only=True):
         found = tx.lock(data.datasets, name=self.name)
         if found is None:
             return tx.insert(
-                data.datasets, name=self.name, key_columns=self.key_columns, subject_column=self.subject_column
+                data.datasets,
+                name=self.name,
+                key_columns=self.key_columns,
+                subject_column=self.subject_column,
+                subject_files=self.subject_files,
             )
         changes: Row = {}
         if self.key_columns:
             changes["key_columns"] = self.key_columns
         if self.subject_column is not None:
             changes["subject_column"] = self.subject_column
+        if self.subject_files is not None:
+            changes["subject_files"] = self.subject_files
         if changes:
             tx.update(data.datasets, data.datasets.c.id == found.id, **changes)
         return str(found.id)
@@ -86,12 +93,18 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
     sources: list[SourceSpec] = []
     occurred_at: Moment
     message: str | None = None
+    erasures: Count = 0
+    """How many of the dataset's erasures the rows were held against."""
 
     def apply(self, tx: Transaction) -> Row:
         """Give the version; the newest again, unchanged, when it already has this content."""
         dataset = tx.lock(data.datasets, id=self.dataset_id)
         if dataset is None:
             raise NotFoundError(f"no dataset {self.dataset_id}", mend="clew data list")
+        e = governance.erasures.c
+        known = sa.select(sa.func.count()).where(e.dataset_id == self.dataset_id)
+        if int(tx.connection.execute(known).scalar_one()) > self.erasures:
+            raise RefusedError("a person's rows are being erased from this dataset meanwhile", mend="try again")
         query = (
             sa.select(data.snapshots, data.contents.c.content_id)
             .join(data.contents, data.contents.c.id == data.snapshots.c.content_pk)
@@ -156,8 +169,8 @@ class RecordSnapshot(Command, frozen=True, kw_only=True):
         else:
             content_pk = str(found.id)
             tx.update(data.contents, data.contents.c.id == content_pk, state="live", **described)
-            _forget_groups(tx, content_pk)
-        _lay_groups(tx, content_pk, self.groups)
+            forget_groups(tx, content_pk)
+        lay_groups(tx, content_pk, self.groups)
         return content_pk
 
 
@@ -177,8 +190,8 @@ class ReplaceGroups(Command, frozen=True, kw_only=True):
         query = sa.select(groups.c.rope).where(groups.c.content_pk == self.content_pk).order_by(groups.c.ordinal)
         if [row.rope for row in tx.connection.execute(query)] != self.ropes:
             return False
-        _forget_groups(tx, self.content_pk)
-        _lay_groups(tx, self.content_pk, self.groups)
+        forget_groups(tx, self.content_pk)
+        lay_groups(tx, self.content_pk, self.groups)
         return True
 
 
@@ -201,8 +214,8 @@ class RelocateContent(Command, frozen=True, kw_only=True):
         if given:
             tx.update(data.contents, data.contents.c.id == self.content_pk, **given)
         if self.groups:
-            _forget_groups(tx, self.content_pk)
-            _lay_groups(tx, self.content_pk, self.groups)
+            forget_groups(tx, self.content_pk)
+            lay_groups(tx, self.content_pk, self.groups)
         return True
 
 
@@ -225,7 +238,7 @@ class ForgetFragments(Command, frozen=True, kw_only=True):
         return [str(row.digest) for row in found]
 
 
-def _lay_groups(tx: Transaction, content_pk: str, groups: list[GroupSpec]) -> None:
+def lay_groups(tx: Transaction, content_pk: str, groups: list[GroupSpec]) -> None:
     """Write the groups of a content. Raises RefusedError when a fragment taken from elsewhere is gone."""
     for ordinal, group in enumerate(groups):
         group_id = tx.insert(
@@ -254,7 +267,7 @@ def _lay_groups(tx: Transaction, content_pk: str, groups: list[GroupSpec]) -> No
             tx.insert(data.group_fragments, group_id=group_id, fragment_id=known[fragment.digest])
 
 
-def _forget_groups(tx: Transaction, content_pk: str) -> None:
+def forget_groups(tx: Transaction, content_pk: str) -> None:
     """Take away where a content's rows lay; a fragment that no other content needs is released from now on."""
     groups, used, fragments = data.column_groups, data.group_fragments.c, data.fragments.c
     mine = sa.select(groups.c.id).where(groups.c.content_pk == content_pk)

@@ -100,6 +100,16 @@ def check_alias(alias: str) -> None:
         )
 
 
+def refuse_while_erasing(tx: Transaction) -> None:
+    """Raise RefusedError while an erasure keeps writers out."""
+    leases = governance.leases.c
+    query = sa.select(leases.id).where(leases.kind == "erase", leases.expires_at > tx.recorded_at).limit(1)
+    if tx.first(query) is not None:
+        raise RefusedError(
+            "a person's rows are being erased, and nobody may write meanwhile", mend="try again in a minute"
+        )
+
+
 class TakeLease(Command, frozen=True, kw_only=True):
     """Say that a process is writing what no version names yet: garbage collection leaves alone what came since."""
 
@@ -109,7 +119,8 @@ class TakeLease(Command, frozen=True, kw_only=True):
     seconds: Annotated[int, msgspec.Meta(gt=0, le=7 * 86_400)]
 
     def apply(self, tx: Transaction) -> str:
-        """Give the lease's id."""
+        """Give the lease's id. Raises RefusedError while a person is being erased."""
+        refuse_while_erasing(tx)
         return tx.insert(
             governance.leases,
             holder=self.holder,
