@@ -8,9 +8,13 @@ import sqlalchemy as sa
 from tests.catalog.things import WHEN, artifact, code, digest, environment, snapshot_of
 
 from clew.catalog import Catalog, Command
+from clew.catalog.affected import affected
 from clew.catalog.commands import (
+    AbandonErasure,
     AlertSpec,
     ApplyRetention,
+    BeginErasing,
+    ContentRewrite,
     CreateDataset,
     CreateEndpoint,
     CreateMonitor,
@@ -19,7 +23,9 @@ from clew.catalog.commands import (
     DescribeRun,
     EndLease,
     EndRun,
+    EraseRows,
     EvaluationSpec,
+    FinishErasure,
     FinishStep,
     FinishSteps,
     ForgetFragments,
@@ -31,6 +37,7 @@ from clew.catalog.commands import (
     InputSpec,
     MoveAlias,
     PlaceHold,
+    PlanErasure,
     RecordContract,
     RecordContractCheck,
     RecordDecision,
@@ -42,9 +49,11 @@ from clew.catalog.commands import (
     ReleaseHold,
     RelocateContent,
     RenewLease,
+    Repackaged,
     ReplaceGroups,
     RetireKey,
     SegmentSpec,
+    SetErasedPolicy,
     SetPolicy,
     SourceSpec,
     StartRollout,
@@ -240,6 +249,17 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
         contract_id=contract["contract_id"], content_pk=content_pk, passed=True, results=[], run_id=run_id
     )
 
+    yield SetErasedPolicy(endpoint_id=endpoint_id, erased_data="refuse", reason="the works council asked")
+    found = yield PlanErasure(
+        dataset_id=dataset_id, subject_hmac=digest("nobody"), key_name="erasure-1", hashes=[digest("nobody")]
+    )
+    yield AbandonErasure(erasure_id=found["erasure_id"])
+    found = yield PlanErasure(
+        dataset_id=dataset_id, subject_hmac=digest("somebody"), key_name="erasure-1", hashes=[digest("somebody")]
+    )
+    yield _erasure_of_a(catalog, found["erasure_id"], content_pk)
+    yield FinishErasure(erasure_id=found["erasure_id"], receipt={"summary": "one row"})
+
     old_id = yield StartRun(
         name="old", pipeline="train", entry="flow.py:train", provenance="recorded", code_id=code_id,
         environment_id=environment_id, parameters={}, criteria={}, inputs={}, occurred_at=WHEN,
@@ -254,6 +274,40 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     segment = SegmentSpec(writer="server-1", sequence=1, predictions=900, outcomes=70)
     beyond = SegmentSpec(writer="server-2", sequence=1, predictions=1, outcomes=0, first_id="a", last_id="a")
     yield ApplyRetention(newer_than=datetime(2100, 1, 1, tzinfo=UTC), segments=[segment, beyond])
+    yield FinishStep(
+        run_id=old_id, ordinal=1, name="again", state="ran", cache_key=f"s1:{digest('again')}", key_parts={}, why="new",
+        outputs={"again": artifact("again")}, started_at=WHEN,
+    )  # fmt: skip
+    yield RecordReport(**report, report={"counts": [5, 6]}, progress={"at": 9})
+    yield BeginErasing(holder="here|7|1", seconds=60)  # the last: nobody may write from then on
+
+
+def _erasure_of_a(catalog: Catalog, erasure_id: str, content_pk: str) -> EraseRows:
+    """A row of the first content is a person's: it loses it, and all that came of it."""
+    with catalog.read() as connection:
+        packages = affected(connection, [content_pk]).packages
+        contents = connection.execute(sa.select(data.contents.c.id).where(data.contents.c.state == "live")).scalars()
+        examined = [str(one) for one in contents]
+    fresh = FragmentSpec(digest("fragment erased"), 5, 60)
+    return EraseRows(
+        erasure_id=erasure_id,
+        examined=examined,
+        contents=[
+            ContentRewrite(
+                content_pk=content_pk,
+                ropes=[digest("rope whole")],
+                content_id=f"c1:{digest('A without')}",
+                former=f"e1:{digest('A')}",
+                rows=5,
+                profile=digest("profile erased"),
+                groups=[GroupSpec(["price", "rooms"], digest("rope erased"), [fresh])],
+                erased_rows=1,
+            )
+        ],
+        fragments=[digest("fragment whole")],
+        packages=[Repackaged(one, artifact("repackaged", "model")) for one in sorted(packages)],
+        quarantines=[],
+    )
 
 
 def dump(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
@@ -267,7 +321,10 @@ def dump(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
             return {name: named(item) for name, item in sorted(value.items())}
         if isinstance(value, list | tuple):
             return [named(item) for item in value]
-        return names.get(value, value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        before, colon, key = value.partition(":")
+        return f"erased:{names.get(key, key)}" if before == "erased" and colon else names.get(value, value)
 
     def plain(row: sa.Row[Any]) -> dict[str, Any]:
         fields = dict(row._mapping)

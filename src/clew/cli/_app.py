@@ -13,6 +13,7 @@ from clew.cli import (
     contract,
     data,
     endpoint,
+    erase,
     journal,
     key,
     model,
@@ -55,6 +56,8 @@ app.add_typer(key.app, name="key")
 app.add_typer(retention.app, name="retention")
 app.add_typer(retention.hold, name="hold")
 run.runs.command("compare")(side_by_side.runs)
+data.app.command("erase")(erase.erase)
+data.app.command("erasures")(erase.erasures)
 data.app.command("used-by")(used_by.snapshot)
 model.app.command("used-by")(used_by.version)
 app.command("run")(run.run)

@@ -37,6 +37,12 @@ def add(
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Set rows that break the contract apart, and store the others.")
     ] = False,
+    subject_files: Annotated[
+        str | None, typer.Option(help="Whose a file of the folder is, by its path, such as '{subject}/*'.")
+    ] = None,
+    strip_erased: Annotated[
+        bool, typer.Option("--strip-erased", help="Leave out the rows of persons who were erased, rather than refuse.")
+    ] = False,
     accept_schema: Annotated[bool, typer.Option("--accept-schema", help="Take vanished or retyped columns.")] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Hash what is stored of it, and store anew what is lost or damaged.")
@@ -65,6 +71,8 @@ def add(
             report=report,
             key=key or (),
             subject=subject,
+            subject_files=subject_files,
+            strip_erased=strip_erased,
             contract=wanted,
             accept_schema=accept_schema,
             occurred_at=parse_moment(occurred_at),
@@ -87,6 +95,8 @@ def add(
         say(f"  clew contract quarantine show {added.quarantine}")
     rows = "files" if found.rows is None else f"{found.rows:,} rows"
     news = f"{added.new_bytes:,} new bytes" if added.changed else "unchanged"
+    if added.stripped_rows:
+        news += f"; {added.stripped_rows:,} rows of persons who were erased were left out"
     emit(value, as_json, lambda: f"{found.reference}  {rows}  {short(found.content_id)}  {news}")
 
 

@@ -1,7 +1,7 @@
 """`clew endpoint`, `clew serve`, `clew outcome`: what answers, and what is learned later."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -49,6 +49,31 @@ def list_(as_json: Json = False) -> None:
         ]
     columns = ("endpoint", "live", "revision", "reason")
     emit(found, as_json, lambda: table(found, columns, empty="no endpoint yet: clew endpoint create NAME --model REF"))
+
+
+@app.command("erased")
+def erased(
+    name: Annotated[str, typer.Argument(help="The endpoint.")],
+    policy: Annotated[str, typer.Argument(help="serve or refuse")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the change.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say whether versions may answer that were trained on rows which were erased since; they may, unless refused."""
+    from clew.catalog.commands import SetErasedPolicy
+    from clew.errors import UsageError
+    from clew.serving import current_route
+
+    if policy not in ("serve", "refuse"):
+        raise UsageError(f"{policy!r} is neither serve nor refuse")
+    with session() as workspace:
+        route = current_route(workspace, name)
+        changed = workspace.catalog.execute(
+            SetErasedPolicy(
+                endpoint_id=route.endpoint_id, erased_data=cast("Literal['serve', 'refuse']", policy), reason=reason
+            )
+        )
+    value = {"endpoint": name, "erased_data": policy, "changed": changed}
+    emit(value, as_json, lambda: f"{name}: versions whose training rows were erased since: {policy}")
 
 
 def serve(

@@ -101,7 +101,13 @@ class ModelVersion:
         artifact_id = self.evaluation()[role]
         if artifact_id is None:
             raise NotFoundError(f"{self.reference} was registered without {role}")
-        return self.workspace.catalog.get(builds.artifacts, str(artifact_id))
+        row = self.workspace.catalog.get(builds.artifacts, str(artifact_id))
+        if row.state == "erased":
+            raise NotFoundError(
+                f"the {role} of {self.reference} went with rows of a person who was erased",
+                mend="train it again: clew data erasures says how",
+            )
+        return row
 
     def inputs(self) -> list[dict[str, Any]]:
         """What trained and tested it: snapshots by reference, rows by content id."""

@@ -16,9 +16,10 @@ from clew.rollouts import plan as plans
 from clew.rollouts._decide import decide
 from clew.rollouts.evidence import Evidence
 from clew.rollouts.plan import SHADOW, Plan
-from clew.serving import current_route
+from clew.serving import Route, current_route
 from clew.serving.observations import Observations
 from clew.serving.requests import from_micros
+from clew.serving.routing import marked
 from clew.workspace import Workspace
 
 
@@ -50,7 +51,16 @@ def start(
         raise UsageError(f"{endpoint} serves {champion.model}, and {version.reference} is another model")
     if version.id == champion.id:
         raise RefusedError(f"{version.reference} is live at {endpoint} already")
-    plan = plans.make(champion, _profile(workspace, champion), dict(settings or {}))
+    if version.id in _refused(workspace, route, [version.id]):
+        raise RefusedError(
+            f"rows that trained {version.reference} were erased since, and {endpoint} refuses such versions",
+            mend=f"train it again: clew data erasures says how; or clew endpoint erased {endpoint} serve",
+        )
+    try:
+        profile = _profile(workspace, champion)
+    except NotFoundError:
+        profile = _profile(workspace, version)  # the champion's went with rows that were erased
+    plan = plans.make(champion, profile, dict(settings or {}))
     answer = workspace.catalog.execute(
         StartRollout(
             endpoint_id=route.endpoint_id,
@@ -61,6 +71,10 @@ def start(
         )
     )
     return {"rollout": answer["rollout_id"], "endpoint": endpoint, "candidate": version.reference, "stage": SHADOW}
+
+
+def _refused(workspace: Workspace, route: Route, versions: list[str]) -> set[str]:
+    return marked(workspace, versions) if route.settings.get("erased_data") == "refuse" else set()
 
 
 def _profile(workspace: Workspace, version: ModelVersion) -> dict[str, Any]:

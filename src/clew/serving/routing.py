@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clew.catalog.commands import CreateEndpoint
-from clew.catalog.tables import models, serving
+from clew.catalog.tables import governance, models, serving
 from clew.errors import NotFoundError
 from clew.models import find as find_model
 from clew.workspace import Workspace
@@ -40,6 +40,8 @@ class Route:
     rollout_id: str | None
     targets: tuple[Target, ...]
     occurred_at: datetime
+    refused: frozenset[str] = frozenset()
+    """Versions that may not answer here: rows that trained them were erased, and the endpoint refuses such."""
 
     @property
     def champion(self) -> Target:
@@ -111,7 +113,22 @@ def current_route(workspace: Workspace, endpoint: str) -> Route:
             for one in targets
         ),
         occurred_at=row.occurred_at,
+        refused=_refused(workspace, row.settings, [str(one.model_version_id) for one in targets]),
     )
+
+
+def _refused(workspace: Workspace, settings: Mapping[str, Any], versions: list[str]) -> frozenset[str]:
+    """Those of some versions that an endpoint's policy keeps from answering."""
+    if settings.get("erased_data", "serve") != "refuse":
+        return frozenset()
+    return frozenset(marked(workspace, versions))
+
+
+def marked(workspace: Workspace, versions: list[str]) -> set[str]:
+    """Those of some versions that were trained on rows which were erased since."""
+    f = governance.erasure_effects.c
+    query = sa.select(f.target_id).where(f.kind == "model_version", f.target_id.in_(versions)).distinct()
+    return {str(row.target_id) for row in workspace.catalog.rows(query)}
 
 
 def revisions(workspace: Workspace) -> dict[str, int]:

@@ -6,13 +6,13 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from clew.catalog import now
 from clew.catalog.commands import RecordSegment
-from clew.errors import ClewError, OutsideError, UsageError
+from clew.errors import ClewError, OutsideError, RefusedError, UsageError
 from clew.serving import runtime
 from clew.serving.clock import Clock, WallClock
 from clew.serving.journal import Journal, Outcome, Prediction, Seal, seal_abandoned
@@ -100,8 +100,9 @@ class Server:
         errors: list[ClewError] = []
         for name in self.named or all_endpoints(self.workspace):
             try:
-                route = current_route(self.workspace, name)
-                if name not in routes or routes[name].revision != route.revision:
+                route = _without_refused(current_route(self.workspace, name))
+                known = routes.get(name)
+                if known is None or (known.revision, known.refused) != (route.revision, route.refused):
                     runtimes |= self._load(route, runtimes)
                     routes[name] = route
             except ClewError as error:
@@ -160,6 +161,7 @@ class Server:
 
         Raises:
             UsageError: rows that don't fit the champion's signature (the field is named).
+            RefusedError: rows that trained the champion were erased, and the endpoint refuses such versions.
             PredictionError: the model failed.
             OutsideError: the journal can't be written; nothing counts as answered.
         """
@@ -167,6 +169,11 @@ class Server:
         route = live.routes.get(route.endpoint, route)
         when = micros(occurred_at or self.clock.now())
         champion, candidate = route.champion, route.candidate
+        if champion.model_version_id in route.refused:
+            raise RefusedError(
+                f"rows that trained {champion.model_version} were erased, and {route.endpoint} refuses such versions",
+                mend=f"train it again and roll it out; or clew endpoint erased {route.endpoint} serve",
+            )
         loaded = live.runtimes[champion.model_version_id]
         answering = loaded.predict(loaded.signature.rows(records))
         shadowing = None if candidate is None else _ask(live.runtimes[candidate.model_version_id], records)
@@ -242,6 +249,12 @@ def _ask(candidate: Runtime, records: list[dict[str, Any]]) -> "asyncio.Future[A
         return candidate.predict(candidate.signature.rows(records))
     except UsageError as error:
         return Answer(None, f"its signature refuses the request: {error.message}", 0)
+
+
+def _without_refused(route: Route) -> Route:
+    """The route without a candidate that may not answer; the champion stays, and says so when it is asked."""
+    stays = tuple(one for one in route.targets if one.role == "champion" or one.model_version_id not in route.refused)
+    return route if len(stays) == len(route.targets) else replace(route, targets=stays)
 
 
 async def _within(answer: "asyncio.Future[Answer] | Answer", seconds: float) -> Answer:

@@ -1,7 +1,7 @@
 """Commands that take a person's rows out of history: planned, done in one transaction, ended with a receipt."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -76,6 +76,14 @@ class Repackaged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifact: ArtifactSpec
 
 
+class Recoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step's table in other bytes: what it says stays, and bytes of rows that it never held are gone."""
+
+    artifact_id: Id
+    digest: Digest
+    bytes: Count
+
+
 class Requarantined(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows kept apart, without the person's: None where none is left."""
 
@@ -93,8 +101,8 @@ class EraseRows(Command, frozen=True, kw_only=True):
         contents: those that change.
         fragments: the digests of the fragments that go.
         packages: what models are packaged as from now on.
+        recoded: tables that were made of other versions, in bytes of their own.
         quarantines: what is left of rows kept apart.
-        marked: the evidence's name for each kind of effect, with counts of rows by content.
     """
 
     erasure_id: Id
@@ -102,9 +110,10 @@ class EraseRows(Command, frozen=True, kw_only=True):
     contents: list[ContentRewrite]
     fragments: list[Digest]
     packages: list[Repackaged] = []
+    recoded: list[Recoded] = []
     quarantines: list[Requarantined] = []
 
-    hidden = frozenset({"examined", "contents", "fragments", "packages", "quarantines"})
+    hidden = frozenset({"examined", "contents", "fragments", "packages", "recoded", "quarantines"})
 
     def apply(self, tx: Transaction) -> Row:
         """Give whether it was done: not when something came in between, so that it has to be planned again."""
@@ -124,6 +133,7 @@ class EraseRows(Command, frozen=True, kw_only=True):
         work.strike(self.fragments)
         work.drop_derived(found)
         work.repackage(self.packages, found)
+        work.recode(self.recoded)
         work.requarantine(self.quarantines)
         receipt = dict(erasure.receipt or {})
         receipt["work"] = work.left(found, receipt.get("work", {}))
@@ -188,9 +198,11 @@ class FinishErasure(Command, frozen=True, kw_only=True):
 
 
 class AbandonErasure(Command, frozen=True, kw_only=True):
-    """Take back an erasure that found nothing."""
+    """Take back an erasure that found nothing; the log needn't name what is no more."""
 
     erasure_id: Id
+
+    hidden = frozenset({"erasure_id"})
 
     def apply(self, tx: Transaction) -> bool:
         """Give whether it was only planned."""
@@ -228,8 +240,8 @@ class SetErasedPolicy(Command, frozen=True, kw_only=True):
     """Say whether an endpoint may answer with a version that was trained on rows which were erased since."""
 
     endpoint_id: Id
-    erased_data: str
-    reason: str
+    erased_data: Literal["serve", "refuse"]
+    reason: str = ""
 
     def apply(self, tx: Transaction) -> bool:
         """Give whether that changed."""
@@ -410,6 +422,14 @@ class _Work:
             self._drop_artifact(former)
         for version_id in sorted(found.versions):
             self.effect("model_version", version_id)
+
+    def recode(self, tables: list[Recoded]) -> None:
+        tx, a = self.tx, builds.artifacts
+        for one in tables:
+            row = tx.lock(a, id=one.artifact_id)
+            if row is not None and row.state == "live" and row.digest != one.digest:
+                self.gone.add(row.digest)
+                tx.update(a, a.c.id == row.id, digest=one.digest, bytes=one.bytes)
 
     def requarantine(self, quarantines: list[Requarantined]) -> None:
         tx, q = self.tx, data.quarantines

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 
 from clew.catalog.affected import Affected
-from clew.catalog.commands import ArtifactSpec, ContentRewrite, GroupSpec, Repackaged, Requarantined
+from clew.catalog.commands import ArtifactSpec, ContentRewrite, GroupSpec, Recoded, Repackaged, Requarantined
 from clew.catalog.retention import parts
 from clew.catalog.tables import builds, data
 from clew.data._add import both_id
@@ -139,6 +140,28 @@ def packages(workspace: Workspace, affected: Affected, theirs: pl.DataFrame) -> 
                     rows=row.rows,
                 )
         found.append(Repackaged(str(row.id), spec))
+    return found
+
+
+def recoded(workspace: Workspace, artifacts: Iterable[str]) -> list[Recoded]:
+    """Tables that steps made of versions which shared fragments with the person's, in bytes of their own; durable.
+
+    Arrow's texts are views into buffers, and those of a few rows that were left out may be written along.
+    """
+    found = []
+    for row in _artifacts(workspace, artifacts):
+        if row.kind != "table" or row.state != "live" or row.body is not None:
+            continue
+        frame = pl.read_ipc(io.BytesIO(workspace.objects.get(row.digest)))
+        try:
+            own = pl.from_arrow(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        except (pa.ArrowException, pl.exceptions.PolarsError):  # whole numbers of 128 bits
+            own = frame
+        if not isinstance(own, pl.DataFrame) or own.schema != frame.schema:
+            own = frame
+        body = own.write_ipc(None, compression="uncompressed").getvalue()
+        info = workspace.objects.put(body)
+        found.append(Recoded(str(row.id), info.digest, info.size))
     return found
 
 

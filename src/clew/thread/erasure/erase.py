@@ -179,6 +179,7 @@ def _take_rows(
         came = affected(connection, sorted({*found.rows, *(one.content.pk for one in files.contents if one.erased)}))
         refuse_held(connection, came)
         refuse_running(connection, came)
+        beside = affected(connection, sorted({one.pk for one in contents} - found.rows.keys()))
     rewriting = Rewriting()
     if found.hits:
         rewriting = rewrite(workspace.objects, workspace.temporary(), contents, found, report)
@@ -195,6 +196,7 @@ def _take_rows(
             contents=changed.contents,
             fragments=changed.fragments,
             packages=packages,
+            recoded=changes.recoded(workspace, beside.artifacts - came.artifacts),
             quarantines=kept_apart,
         )
     )

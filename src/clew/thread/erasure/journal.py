@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from clew.catalog.retention import parts
 from clew.catalog.tables import models, serving
-from clew.serving.journal import Outcome, Prediction, Record, rewrite_segment, seal_abandoned, seals
+from clew.serving.journal import Outcome, Prediction, Record, compact, rewrite_segment, seal_abandoned, seals
 from clew.serving.journal.reader import open_segment
 from clew.serving.journal.segment import compacted_generation, compacted_path
 from clew.workspace import Workspace
@@ -125,6 +125,7 @@ def rewrite_journal(workspace: Workspace, theirs: Theirs, report: Report | None 
     if not theirs.endpoints or not workspace.journal.is_dir():
         return JournalFound()
     seal_abandoned(workspace.journal)
+    compact(workspace.journal)  # it also removes what a rewriting that was killed left behind
     found = find_records(workspace, theirs, report)
     for number, (folder, segment) in enumerate(found.segments, start=1):
         rewrite_segment(folder, segment, lambda record: not theirs(record))
