@@ -242,3 +242,15 @@ def test_a_contract_for_another_table() -> None:
     contract = Contract.from_toml('dataset = "d"\n[columns.a]\ntype = "int64"\n')
     with pytest.raises(UsageError, match="another table"):
         check(contract, FRAME)
+
+
+def test_what_the_guide_shows_is_a_contract(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs/guides/a-contract-for-your-data.md").read_text()
+    toml = guide.split("```toml\n")[1].split("```")[0]
+    contract = Contract.from_toml(toml)
+    assert contract.references
+    assert contract.fresh
+    assert contract.drift
+    assert contract.slices
+    python = write(tmp_path, guide.split("```python\n")[1].split("```")[0])
+    assert read(f"{python}:HOUSES", "house-sales").rules[0].name == "no outlier"

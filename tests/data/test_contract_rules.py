@@ -1,7 +1,7 @@
 """The rules beyond a row: keys, other datasets, age, growth, distributions, slices, expressions."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clew.data._examined import FrameRows
 from clew.data._hashes import KeyBag, keys_of, lacking
+from clew.data._rules import Held
 from clew.data._separable import is_separable
 from clew.data._whole_rules import drift_of
 from clew.data.contract import (
@@ -303,6 +305,46 @@ def test_monotone_looks_over_the_edges_of_batches() -> None:
     for table in (frame, frame.lazy()):
         found = only(check(of(frame, monotone=("a",)), table))
         assert (found.failing_rows, found.examples[0].row) == (1, 131_073)
+
+
+class Counted(FrameRows):
+    """A table that counts how often it is read, and of which columns."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        super().__init__(frame)
+        self.readings: list[set[str]] = []
+
+    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+        self.readings.append(set(columns))
+        for start, batch in super().batches(columns):
+            yield start, batch.select(columns)
+
+
+def test_a_table_that_keeps_its_contract_is_read_once() -> None:
+    n = 300_000
+    frame = pl.DataFrame({"a": range(n), "s": [f"s{i}" for i in range(n)], "x": [1.5] * n, "unused": [0] * n})
+    world = Here(tables={"all": frame, "d@1": frame}, before=n)
+    contract = of(
+        frame,
+        key=("a",),
+        unique=(("s", "x"),),
+        monotone=("a",),
+        max_of_previous=2,
+        references=(Reference(columns=("s",), of="all"),),
+        drift=(Drift(column="x", since="d@1"),),
+        slices=(Slice(name="s", where="x > 1", min_rows=n),),
+        rules=(Rule(name="r", expr="a >= 0"),),
+    )
+    rows = Counted(frame)
+    with Held(contract, rows, world) as held:
+        assert held.result.passed
+        assert held.result.rows == n
+    assert rows.readings == [{"a", "s", "x"}]
+    broken = Counted(frame.with_columns(s=pl.col("s").replace("s299999", "s0")))
+    with Held(contract, broken, world) as held:
+        (found,) = held.result.failures
+        assert [one.row for one in found.examples] == [1, n]
+    assert broken.readings == [{"a", "s", "x"}, {"s", "x"}, {"s", "x"}], "to prove, and to show"
 
 
 def test_an_expression_with_python_inside_is_refused() -> None:

@@ -178,7 +178,7 @@ def of_rule(rule: Rule, schema: pl.Schema) -> Probe | Aside | Whole | RuleResult
     try:
         holds = rule.condition()
         tried = schema.to_frame().select(holds.alias("row"))
-        names = tuple(name for name in dict.fromkeys(holds.meta.root_names()) if name in schema)
+        names = tuple(name for name in dict.fromkeys(holds.meta.root_names()) if name in schema) or tuple(schema)
     except (pl.exceptions.PolarsError, ValueError) as error:
         return lost(first_line(error))
     if tried.schema["row"] != pl.Boolean:
