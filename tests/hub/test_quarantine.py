@@ -17,7 +17,9 @@ from clew.hub import create_app
 def test_the_page_shows_checks_and_what_was_kept_out_without_what_a_policy_hides(tmp_path: Path) -> None:
     with opened(tmp_path / "home") as workspace:
         declare(workspace, "sales", "buyer", "pseudonym", "to count buyers")
-        frame = pl.DataFrame({"id": range(40), "buyer": [f"Ann {n}" for n in range(40)], "place": [HOSTILE, "here"] * 20})
+        frame = pl.DataFrame(
+            {"id": range(40), "buyer": [f"Ann {n}" for n in range(40)], "place": [HOSTILE, "here"] * 20}
+        )
         columns = {name: Column(type="string") for name in ("buyer", "place")}
         columns["id"] = Column(type="int64", max=37)
         rules = (Rule(name="early", expr="id < 5", severity="warning"),)
