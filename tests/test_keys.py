@@ -191,11 +191,11 @@ def test_the_key_of_before_is_taken_over(workspace: Workspace, tmp_path: Path) -
     assert not keys._has_unrecorded_pseudonyms(workspace)
     keep = dict(policies.declared(workspace, "people"))
     policies.declare(workspace, "people", "mail", "drop", "not now")
-    add(workspace, "people", pl.DataFrame({"n": [1]}))
+    add(workspace, "people", pl.DataFrame({"mail": ["x"], "n": [1]}))
     assert not keys._has_unrecorded_pseudonyms(workspace)
     policies.declare(workspace, "people", "mail", keep["mail"].action, "joins")
     # As the version before this one left it: a snapshot with pseudonyms, and no record of the key.
-    add(workspace, "people", pl.DataFrame({"n": [1, 2]}))
+    add(workspace, "people", pl.DataFrame({"mail": ["x", "y"], "n": [1, 2]}))
     shutil.rmtree(tmp_path / "config" / "clew" / "keys", ignore_errors=True)
     _forget_keys(workspace)
     assert keys.secret_key(workspace, "pseudonym") == ("pseudonym-1", b"f" * 64)

@@ -60,6 +60,7 @@ from clew.catalog.commands import (
     StartRun,
     TakeLease,
     Target,
+    WithdrawPolicy,
 )
 from clew.catalog.tables import data, metadata
 
@@ -90,6 +91,10 @@ def _story(catalog: Catalog) -> Generator[Command, Any, None]:
     dataset_id = yield CreateDataset(name="house-sales", key_columns=["id"], subject_column="owner")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="drop", reason="nobody needs it")
     yield SetPolicy(dataset_id=dataset_id, column="phone", action="pseudonym", reason="it joins with the calls")
+    yield SetPolicy(
+        dataset_id=dataset_id, column="born", action="generalise", reason="the year is enough", details={"to": "year"}
+    )
+    yield WithdrawPolicy(dataset_id=dataset_id, column="born")
     yield RecordKey(purpose="pseudonym", fingerprint=digest("key 1"))
     yield RecordKey(purpose="pseudonym", fingerprint=digest("key 2"), after="pseudonym-1")
     yield RetireKey(name="pseudonym-1")

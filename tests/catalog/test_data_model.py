@@ -59,7 +59,7 @@ def test_each_command_changes_the_tables_that_the_page_says(tmp_path: Path) -> N
 
 def test_no_command_is_named_that_does_not_exist() -> None:
     verbs = "Create|Describe|Record|Set|Start|Finish|Forget|End|Register|Move|Relocate|Replace|Take|Renew"
-    verbs += "|Apply|Place|Release|Import|Retire|Plan|Abandon|Begin|Erase"
+    verbs += "|Apply|Place|Release|Import|Retire|Withdraw|Plan|Abandon|Begin|Erase"
     assert {name for name in CODE if re.fullmatch(f"(?:{verbs})[A-Z][A-Za-z]+", name)} == COMMANDS
 
 

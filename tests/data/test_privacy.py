@@ -203,7 +203,7 @@ def test_the_refusal_says_what_and_how() -> None:
     assert "mail: e-mail addresses in 3 of 4 rows" in error.message
     assert "phone: phone numbers in 4 of 4 rows" in error.message
     assert error.mend is not None
-    assert 'clew data policy people mail allow|drop|pseudonym --reason "…"' in error.mend
+    assert 'clew data policy people mail allow|drop|pseudonym|generalise --reason "…"' in error.mend
     assert "clew data policy people phone" in error.mend
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clew.data._paths import Kind
 
 app = typer.Typer(help="Datasets and their snapshots.", no_args_is_help=True, rich_markup_mode=None)
+_ACTIONS = ("block", "allow", "drop", "pseudonym", "generalise")
 Reference = Annotated[str, typer.Argument(help="name@3, name@latest, name@alias, name@2026-11-23, name@a1b2c3")]
 
 
@@ -318,8 +319,13 @@ def verify(reference: Annotated[str | None, typer.Argument()] = None, as_json: J
 def policy(
     name: Annotated[str, typer.Argument(help="The dataset.")],
     column: Annotated[str | None, typer.Argument(help="The column; without it, all policies are shown.")] = None,
-    action: Annotated[str | None, typer.Argument(help="block, allow, drop or pseudonym")] = None,
+    action: Annotated[str | None, typer.Argument(help="block, allow, drop, pseudonym or generalise")] = None,
     reason: Annotated[str, typer.Option(help="Why this is right; kept with the policy.")] = "",
+    to: Annotated[
+        str | None, typer.Option(help="How to generalise: year, month, decade, decimals=2, step=500, first=3.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="The column comes with the next dump.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Declare nothing of the column any more.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say what happens to a column that holds personal data."""
@@ -327,15 +333,84 @@ def policy(
     from clew.errors import NotFoundError, UsageError
 
     with opened() as workspace:
-        if column is not None:
-            if action not in ("block", "allow", "drop", "pseudonym"):
-                raise UsageError(f"{action!r} is no policy", mend="block, allow, drop or pseudonym")
-            policies.declare(workspace, name, column, cast("PolicyAction", action), reason)
+        if column is not None and withdraw:
+            policies.withdraw(workspace, name, column)
+        elif column is not None:
+            if action not in _ACTIONS:
+                raise UsageError(f"{action!r} is no policy", mend=", ".join(_ACTIONS[:-1]) + f" or {_ACTIONS[-1]}")
+            from clew.data.generalise import parse
+
+            how = None if to is None else parse(to)
+            policies.declare(workspace, name, column, cast("PolicyAction", action), reason, how, new=new)
         if not policies.exists(workspace, name):
             raise NotFoundError(f"no dataset is called {name!r}", mend="clew data list")
         declared = policies.declared(workspace, name)
     found = [{"column": one, "action": held.action, "reason": held.reason} for one, held in declared.items()]
-    emit(found, as_json, lambda: table(found, ("column", "action", "reason"), empty=f"{name} has no policy"))
+    for row, held in zip(found, declared.values(), strict=True):
+        if held.how is not None:
+            row["to"] = str(held.how)
+    columns = (
+        ("column", "action", "to", "reason") if any("to" in row for row in found) else ("column", "action", "reason")
+    )
+    emit(found, as_json, lambda: table(found, columns, empty=f"{name} has no policy"))
+
+
+@app.command()
+def privacy(
+    reference: Reference,
+    quasi: Annotated[
+        str | None, typer.Option(help="Columns that together may tell who somebody is, separated by commas.")
+    ] = None,
+    sensitive: Annotated[str | None, typer.Option(help="Columns that nobody should learn of a person.")] = None,
+    min_k: Annotated[int, typer.Option(min=1, help="The fewest rows that should agree in all of them.")] = 5,
+    min_l: Annotated[int, typer.Option(min=1, help="The fewest values of a sensitive column among them.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Personal data in a version: what was found, what was decided, and how many people share what points at one."""
+    from clew.data import find
+    from clew.data.privacy_report import report
+    from clew.errors import RefusedError
+
+    named = [[one.strip() for one in (given or "").split(",") if one.strip()] for given in (quasi, sensitive)]
+    with opened() as workspace:
+        value = report(workspace, find(workspace, reference), *named, min_k=min_k, min_l=min_l)
+    emit(value, as_json, lambda: "\n".join(_privacy_words(value)))
+    people = value["anonymity"]
+    if people is not None and not people["holds"]:
+        raise RefusedError(
+            f"{value['reference']} isn't as anonymous as asked: k is {people['k']} of {people['min_k']}"
+            + "".join(f", l of {name} is {found} of {people['min_l']}" for name, found in people["l"].items()),
+            mend="generalise a quasi-identifier (clew data policy … generalise --to …), and add the source again",
+        )
+
+
+def _privacy_words(value: dict[str, Any]) -> list[str]:
+    rows = [
+        {
+            "column": one["column"],
+            "holds": one["what"],
+            "rows": one["matches"],
+            "share": f"{one['share']:.2%}",
+            "policy": one["policy"] or ("none: OPEN" if one["open"] else "none needed"),
+        }
+        for one in value["findings"]
+    ]
+    lines = [f"{value['reference']}  {value['rows']:,} rows"]
+    lines.append(table(rows, ("column", "holds", "rows", "share", "policy"), empty="no personal data found"))
+    found = {one["column"] for one in value["findings"]}
+    lines += [
+        f"  {one['column']}: {one['policy']} ({one['reason']})"
+        for one in value["policies"]
+        if one["column"] not in found
+    ]
+    people = value["anonymity"]
+    if people is not None:
+        lines.append(
+            f"by {', '.join(people['quasi'])}: {people['groups']:,} groups, the smallest of k = {people['k']:,} rows; "
+            f"{people['below_k']:.2%} of rows are in groups under {people['min_k']}"
+        )
+        lines += [f"  {name}: at least l = {found} different values in a group" for name, found in people["l"].items()]
+    return lines
 
 
 @app.command()

@@ -123,7 +123,9 @@ def read(
     if len(source.schema) == 0 and source.rows:
         raise DataError(f"{name}: {source.rows} rows without a column", mend="add at least one column")
     policies.refuse_blocked(name, source.schema.names(), declared)
-    if any(policy.action in ("drop", "pseudonym") for policy in declared.values()):
+    if previous is None and newest is None:
+        policies.refuse_missing(name, source.schema.names(), declared)
+    if any(policy.action in ("drop", "pseudonym", "generalise") for policy in declared.values()):
         source = Mapped(source, policies.applied(workspace, declared))
     stripped = 0
     if persons is not None:
@@ -138,7 +140,7 @@ def read(
         is_newest = newest is not None and _has_table(newest, scanned.identity)
         if not is_newest:
             # What the newest version holds already came in by these rules.
-            policies.enforce(name, source, declared)
+            policies.enforce(name, source, declared, None if before is None else before.names())
         check = None
         if contract is not None or not is_newest or _unchecked(workspace, name, newest):
             check = contracts.check_before_add(
@@ -350,11 +352,16 @@ def _types(
             hints = {column: dtype for column, dtype in before.items() if column not in empty}
         else:
             types |= before
-    # A pseudonym is made of the text as it stands, the first time and every time.
+    # A pseudonym is made of the text as it stands, the first time and every time, and so are its first letters.
     texts: readers.Schema = {
-        column: pl.String() for column, policy in declared.items() if policy.action in ("pseudonym", "drop")
+        column: pl.String()
+        for column, policy in declared.items()
+        if policy.action in ("pseudonym", "drop") or (policy.how is not None and policy.how.how == "first")
     }
-    return types | texts, hints
+    # What is stored of a date is a year; the next dump has dates again.
+    dates = {column for column, policy in declared.items() if policy.how is not None and column not in texts}
+    kept = {column: dtype for column, dtype in types.items() if column not in dates}
+    return kept | texts, {column: dtype for column, dtype in hints.items() if column not in dates}
 
 
 def _without_value(previous: Snapshot, columns: list[str]) -> set[str]:
@@ -373,7 +380,7 @@ def _same_schema(name: str, previous: Snapshot, new: pl.Schema, declared: Mappin
         f"{column}: {old[column]} → {new[column]}"
         for column in old
         if column in new
-        and action.get(column) not in ("drop", "pseudonym")
+        and action.get(column) not in ("drop", "pseudonym", "generalise")
         and type_name(old[column], column) != type_name(new[column], column)
     ]
     if vanished or changed:

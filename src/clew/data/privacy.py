@@ -12,10 +12,12 @@ from typing import Final, Literal
 
 import polars as pl
 
+from clew.data import generalise
+from clew.data.generalise import Generalisation
 from clew.data.personal import births, columns, names, national, places
 from clew.errors import RefusedError, UsageError
 
-Action = Literal["block", "allow", "drop", "pseudonym"]
+Action = Literal["block", "allow", "drop", "pseudonym", "generalise"]
 
 _KEY_BYTES: Final = 16
 _SHOWN: Final = 40
@@ -57,10 +59,14 @@ class PrivacyFinding:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What happens to a column that holds personal data, and why."""
+    """What happens to a column that holds personal data, and why; `how` it is generalised."""
 
     action: Action
     reason: str
+    how: Generalisation | None = None
+
+    def __str__(self) -> str:
+        return self.action if self.how is None else f"{self.action} to {self.how}"
 
 
 def scan(frame: pl.DataFrame, *, without: Collection[str] = ()) -> list[PrivacyFinding]:
@@ -123,9 +129,10 @@ def apply_policy(
 ) -> tuple[pl.DataFrame, list[PrivacyFinding]]:
     """The table as the policies want it, and the findings that none of them settles (no policy, or "block").
 
-    "drop" and "pseudonym" apply wherever the column is, found or not. A pseudonym is the HMAC-SHA256 (RFC 2104) of
-    the value's text, 64 hex digits: equal values stay equal across tables of one key, null stays null.
-    Raises UsageError for a pseudonym without a key of at least 16 bytes, or of a nested column.
+    "drop", "pseudonym" and "generalise" apply wherever the column is, found or not. A pseudonym is the HMAC-SHA256
+    (RFC 2104) of the value's text, 64 hex digits: equal values stay equal across tables of one key, null stays null.
+    Raises UsageError for a pseudonym without a key of at least 16 bytes, or of a nested column, and for a
+    generalisation that doesn't fit the column's type.
     """
     for column, policy in policies.items():
         if column not in frame.columns:
@@ -134,6 +141,8 @@ def apply_policy(
             frame = frame.drop(column)
         elif policy.action == "pseudonym":
             frame = frame.with_columns(_pseudonyms(frame[column], key))
+        elif policy.how is not None:
+            frame = frame.with_columns(generalise.apply(frame[column], policy.how))
     return frame, unsettled(findings, policies)
 
 
@@ -142,11 +151,15 @@ def unsettled(findings: Iterable[PrivacyFinding], policies: Mapping[str, Policy]
     return [one for one in findings if one.kind not in NOTED and _action(policies, one.column) == "block"]
 
 
-def refusal(name: str, unresolved: Sequence[PrivacyFinding]) -> RefusedError:
-    """The refusal that names columns, kinds and rows, and a command for each column."""
+def refusal(name: str, unresolved: Sequence[PrivacyFinding], new: Collection[str] = ()) -> RefusedError:
+    """The refusal that names columns, kinds and rows, and a command for each column; `new` ones are said to be so."""
     lines = "\n".join(f"  {finding}" for finding in unresolved)
     columns = dict.fromkeys(finding.column for finding in unresolved)
-    commands = [f'clew data policy {name} {_word(column)} allow|drop|pseudonym --reason "…"' for column in columns]
+    commands = [
+        f"clew data policy {name} {_word(column)} allow|drop|pseudonym|generalise "
+        f'--reason "…"{" --new" if column in new else ""}'
+        for column in columns
+    ]
     return RefusedError(
         f"{name} holds personal data that no policy lets in; nothing was stored:\n{lines}\n"
         "  A snapshot keeps what it holds in its history, so this must be decided before.",

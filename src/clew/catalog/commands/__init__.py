@@ -26,6 +26,7 @@ from clew.catalog.commands.data import (
     ReplaceGroups,
     SetPolicy,
     SourceSpec,
+    WithdrawPolicy,
     check_name,
 )
 from clew.catalog.commands.erasure import (
@@ -122,6 +123,7 @@ __all__ = [
     "StartRun",
     "TakeLease",
     "Target",
+    "WithdrawPolicy",
     "check_alias",
     "check_name",
 ]

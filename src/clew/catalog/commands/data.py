@@ -12,7 +12,7 @@ from clew.errors import NotFoundError, RefusedError, UsageError
 
 _AT_ONCE = 500  # rows named in one statement
 
-PolicyAction = Literal["block", "allow", "drop", "pseudonym"]
+PolicyAction = Literal["block", "allow", "drop", "pseudonym", "generalise"]
 
 
 class FragmentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -279,33 +279,53 @@ def forget_groups(tx: Transaction, content_pk: str) -> None:
 
 
 class SetPolicy(Command, frozen=True, kw_only=True):
-    """Say what happens to a column that holds personal data."""
+    """Say what happens to a column that holds personal data; `details` how it is generalised."""
 
     dataset_id: Id
     column: str
     action: PolicyAction
     reason: str
+    details: Any = None
 
     def apply(self, tx: Transaction) -> str:
         """Give the policy's id; the one before it is superseded, and kept."""
         if not self.reason.strip():
             raise UsageError("a policy needs its reason", mend='add --reason "why this is right"')
+        if (self.action == "generalise") != (self.details is not None):
+            raise UsageError("to generalise needs to be said how, and nothing else does", mend="--to year")
         if tx.lock(data.datasets, id=self.dataset_id) is None:
             raise NotFoundError(f"no dataset {self.dataset_id}", mend="clew data list")
-        tx.update(
-            data.policies,
-            (data.policies.c.dataset_id == self.dataset_id)
-            & (data.policies.c.column_name == self.column)
-            & data.policies.c.superseded_at.is_(None),
-            superseded_at=tx.recorded_at,
-        )
+        _supersede(tx, self.dataset_id, self.column)
         return tx.insert(
             data.policies,
             dataset_id=self.dataset_id,
             column_name=self.column,
             action=self.action,
             reason=self.reason,
+            details=self.details,
         )
+
+
+class WithdrawPolicy(Command, frozen=True, kw_only=True):
+    """Let nothing be declared of a column any more; what was declared is kept as superseded."""
+
+    dataset_id: Id
+    column: str
+
+    def apply(self, tx: Transaction) -> bool:
+        """Give whether there was one."""
+        if tx.lock(data.datasets, id=self.dataset_id) is None:
+            raise NotFoundError(f"no dataset {self.dataset_id}", mend="clew data list")
+        return _supersede(tx, self.dataset_id, self.column) > 0
+
+
+def _supersede(tx: Transaction, dataset_id: str, column: str) -> int:
+    policies = data.policies.c
+    return tx.update(
+        data.policies,
+        (policies.dataset_id == dataset_id) & (policies.column_name == column) & policies.superseded_at.is_(None),
+        superseded_at=tx.recorded_at,
+    )
 
 
 class RecordContract(Command, frozen=True, kw_only=True):
