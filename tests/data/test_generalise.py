@@ -1,4 +1,5 @@
 import datetime as dt
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,7 +11,7 @@ from clew.data.generalise import Generalisation, parse
 from clew.errors import UsageError
 
 DAY = dt.date(1974, 3, 12)
-COLUMNS = {
+COLUMNS: dict[str, tuple[pl.Series, list[Any]]] = {
     "year": (pl.Series([DAY, None]), [1974, None]),
     "month": (pl.Series([DAY, None]), [dt.date(1974, 3, 1), None]),
     "decade": (pl.Series([dt.datetime(1974, 3, 12, 8), None]), [1970, None]),  # noqa: DTZ001
