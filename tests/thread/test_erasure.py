@@ -17,14 +17,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from tests.hub.client import Pages
 from tests.projects import Project, made
 
 from clew import models
 from clew.catalog.columns import new_id
 from clew.catalog.commands import SetErasedPolicy
 from clew.catalog.tables import builds, data, governance
-from clew.data import Snapshot, add, checkout, find, policies, verify
+from clew.data import Contract, Snapshot, add, checkout, find, policies, verify
+from clew.data.quarantine import quarantines
 from clew.errors import ClewError, NotFoundError, RefusedError, UsageError
+from clew.hub import create_app
 from clew.keys import secret_key
 from clew.models.restore import restore
 from clew.rollouts import start as start_rollout
@@ -561,6 +564,40 @@ def test_killed_on_the_way_it_goes_on_from_there(project: Project, tmp_path: Pat
 @pytest.mark.slow
 def test_killed_at_a_hundred_points(project: Project, tmp_path: Path) -> None:
     assert _kills(project, tmp_path, 100) >= 90
+
+
+def test_rows_kept_apart_go_too(project: Project) -> None:
+    workspace = project.workspace
+    terms = 'dataset = "people"\n[columns.y]\ntype = "float64"\nmax = 5.0\n'
+    table = people(600).select("person", "y", "note")
+    added = add(
+        workspace, "people", table, subject="person", contract=Contract.from_toml(terms), quarantine=True
+    )  # fmt: skip
+    assert added.quarantine is not None
+    (apart,) = quarantines(workspace, "people")
+    before = apart.rows
+    theirs = table.filter((pl.col("y") > 5) & (pl.col("person") == PERSON)).height
+    assert theirs
+    done = erase(workspace, "people", PERSON)
+    assert done["quarantines"] == 1
+    (apart,) = quarantines(workspace, "people")
+    assert apart.rows == before - theirs
+    workspace.close()
+    assert residues(project.folder) == []
+
+
+def test_the_pages_show_receipts_and_marks(project: Project) -> None:
+    workspace = project.workspace
+    filled(workspace)
+    project.write(PIPELINE)
+    project.run(people="people@2")
+    receipt = erase(workspace, "people", PERSON)
+    pages = Pages(create_app(workspace))
+    page = pages.get("/datasets/people").text
+    assert receipt["erasure"] in page
+    assert "slope@1" in page
+    assert PERSON not in page
+    assert "were erased since" in pages.get("/models/slope/1").text
 
 
 def test_policies_of_the_dataset_stay(project: Project) -> None:

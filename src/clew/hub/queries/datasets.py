@@ -9,6 +9,7 @@ from clew.data import diff, find, listing
 from clew.data.snapshot import VERSIONS, from_row
 from clew.errors import IntegrityError, NotFoundError
 from clew.hub.queries import kept_out, odd
+from clew.thread.erasure import receipts
 from clew.thread import sourced
 from clew.thread.times import iso
 from clew.thread.used_by import snapshot_used_by
@@ -76,6 +77,7 @@ def dataset(workspace: Workspace, name: str) -> Fact:
         ],
         "checks": kept_out.checks(workspace, name),
         "quarantines": kept_out.quarantines(workspace, name),
+        "erasures": [one for one in receipts(workspace) if one["dataset"] == name],
         "policies": [
             {
                 "column": row.column_name,

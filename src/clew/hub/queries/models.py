@@ -11,6 +11,7 @@ from clew.hub.queries.datasets import MOST
 from clew.hub.queries.endpoints import live
 from clew.models.comparison import profile_of
 from clew.models.registry import VERSIONS, find, from_row
+from clew.thread.erasure import marked_versions
 from clew.thread import served
 from clew.thread.card import card
 from clew.thread.times import iso
@@ -105,6 +106,7 @@ def model_version(workspace: Workspace, name: str, version: int) -> Fact:
             ],
             "live": [one for one in _live_by_version(connection) if one["reference"] == f"{name}@{row.version}"],
             "rollouts": [served.rollout(connection, str(one)) for one in rollouts],
+            "erasures": marked_versions(workspace, version_id).get(version_id, []),
             "leakage": (profile_of(from_row(workspace, row)) or {}).get("leakage"),
             "alias_moves": [
                 {

@@ -41,11 +41,12 @@ def receipts(workspace: Workspace, erasure_id: str | None = None) -> list[Fact]:
     return found
 
 
-def marked_versions(workspace: Workspace) -> dict[str, list[str]]:
-    """The model versions that were trained on rows which were erased since: their ids, with the erasures."""
+def marked_versions(workspace: Workspace, version_id: str | None = None) -> dict[str, list[str]]:
+    """The model versions, or one, that were trained on rows which were erased since: ids, with the erasures."""
     f = governance.erasure_effects.c
     found: dict[str, list[str]] = {}
     query = sa.select(f.target_id, f.erasure_id).where(f.kind == "model_version").order_by(f.id)
+    query = query if version_id is None else query.where(f.target_id == version_id)
     for row in workspace.catalog.rows(query):
         found.setdefault(str(row.target_id), []).append(str(row.erasure_id))
     return found
