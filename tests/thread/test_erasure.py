@@ -1,5 +1,7 @@
 """Erasing a person: nothing of the rows is left in any byte of the workspace, and every other row stays as it was."""
 
+import hashlib
+import hmac
 import io
 import json
 import os
@@ -13,29 +15,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from tests.hub.client import Pages
 from tests.projects import Project, made
+from tests.servers.s3 import BUCKET, REGION, S3Server
 
 from clew import models
 from clew.catalog.columns import new_id
 from clew.catalog.commands import SetErasedPolicy
-from clew.catalog.tables import builds, data, governance
+from clew.catalog.tables import builds, data, governance, metadata
 from clew.data import Contract, Snapshot, add, checkout, find, policies, verify
 from clew.data.quarantine import quarantines
 from clew.errors import ClewError, NotFoundError, RefusedError, UsageError
 from clew.hub import create_app
 from clew.keys import secret_key
 from clew.models.restore import restore
+from clew.objects import ObjectStore
 from clew.rollouts import start as start_rollout
 from clew.serving import create_endpoint
 from clew.serving.journal import Journal, Outcome, Prediction, compact, find_prediction
 from clew.thread.erasure import erase, marked_versions, plan_erasure, receipts
 from clew.thread.holds import hold, release
-from clew.workspace import Workspace
+from clew.workspace import Workspace, init, open_folder
 
 PERSON = "P00042"
 MARK = "quagmire-zebra"  # stands in every text of the person
@@ -605,3 +610,67 @@ def test_policies_of_the_dataset_stay(project: Project) -> None:
     before = project.workspace.catalog.rows(sa.select(data.datasets))
     erase(project.workspace, "people", PERSON)
     assert project.workspace.catalog.rows(sa.select(data.datasets)) == before
+
+
+def test_in_a_teams_workspace(
+    tmp_path: Path, postgres_database: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_access_key)
+    init(tmp_path / "team", catalog=postgres_database, objects=s3_server.url())
+    with open_folder(tmp_path / "team") as workspace:
+        told = filled(workspace)
+        plan = plan_erasure(workspace, "people", PERSON)
+        whole = sum(one.size for one in workspace.objects.list())
+        assert plan["fragments"]["bytes_read"] < whole * 4  # by ranges: of small files most is their end
+        done = erase(workspace, "people", PERSON)
+        assert not any("keeps versions" in one for one in done["not_reached"])
+        assert any("write-ahead log" in one for one in done["not_reached"])
+        assert_rest_is_there(workspace, told)
+        for one in workspace.objects.list():
+            for reading in readings(workspace.objects.get(one.digest)):
+                assert not any(needle in reading for needle in needles())
+        with workspace.catalog.read() as connection:
+            for table in metadata.sorted_tables:
+                whole_row = sa.cast(sa.literal_column(f'"{table.name}"'), sa.Text)
+                rows = connection.execute(sa.select(whole_row).select_from(table))
+                assert not any(needle.decode() in row[0] for row in rows for needle in needles()), table.name
+
+
+def test_a_bucket_that_keeps_versions_is_told(s3_server: S3Server, s3_store: ObjectStore) -> None:
+    keeps = s3_store.keeps_versions  # type: ignore[attr-defined]
+    assert not keeps()
+    _versioning(s3_server, "Enabled")
+    try:
+        assert keeps()
+    finally:
+        _versioning(s3_server, "Suspended")
+
+
+def _versioning(server: S3Server, status: str) -> None:
+    """Turn versions of the bucket on or off, by a request signed as AWS describes it (Signature Version 4)."""
+    body = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>".encode()
+    host = server.endpoint.removeprefix("http://")
+    now, hashed = datetime.now(UTC), hashlib.sha256(body).hexdigest()
+    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
+    signed = "host;x-amz-content-sha256;x-amz-date"
+    headers = f"host:{host}\nx-amz-content-sha256:{hashed}\nx-amz-date:{stamp}\n"
+    asked = f"PUT\n/{BUCKET}\nversioning=\n{headers}\n{signed}\n{hashed}"
+    scope = f"{day}/{REGION}/s3/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(asked.encode()).hexdigest()}"
+    key = f"AWS4{server.secret_access_key}".encode()
+    for part in (day, REGION, "s3", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    credential = f"AWS4-HMAC-SHA256 Credential={server.access_key_id}/{scope}, SignedHeaders={signed}"
+    answer = httpx.put(
+        f"{server.endpoint}/{BUCKET}?versioning",
+        content=body,
+        headers={
+            "x-amz-content-sha256": hashed,
+            "x-amz-date": stamp,
+            "authorization": f"{credential}, Signature={signature}",
+        },
+    )
+    assert answer.status_code == 200, answer.text

@@ -165,7 +165,7 @@ def markdown(found: Found) -> str:
             "| | wall, s | CPU, s | |",
             "|---|---|---|---|",
             f"| find the rows (`--dry-run`) | {find['wall']} | {find['cpu']} | {looked} |",
-            f"| reading {found['versions']} plain copies | | {found['read_all_cpu']} | what finding takes without ropes |",
+            f"| reading {found['versions']} plain copies | | {found['read_all_cpu']} | finding without ropes |",
             f"| erase, and prove each version | {erase['wall']} | {erase['cpu']} | {taken} |",
             "",
             tail,

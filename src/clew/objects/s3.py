@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -247,6 +248,14 @@ class S3ObjectStore(ObjectStore):
                 return False
             obstore.delete(self._client, key)
         return True
+
+    def keeps_versions(self) -> bool:
+        """Whether the bucket keeps what is deleted as former versions, told by what it answers to a put."""
+        key = f"refs/{marker_file(f'versions-{secrets.token_hex(8)}')}"
+        with self._reported():
+            version = obstore.put(self._client, key, b"").get("version")
+            obstore.delete(self._client, key)
+        return version not in (None, "", "null")
 
     def _put_bytes(self, data: bytes) -> ObjectInfo:
         digest = digest_of(data)

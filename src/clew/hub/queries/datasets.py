@@ -9,8 +9,8 @@ from clew.data import diff, find, listing
 from clew.data.snapshot import VERSIONS, from_row
 from clew.errors import IntegrityError, NotFoundError
 from clew.hub.queries import kept_out, odd
-from clew.thread.erasure import receipts
 from clew.thread import sourced
+from clew.thread.erasure import receipts
 from clew.thread.times import iso
 from clew.thread.used_by import snapshot_used_by
 from clew.workspace import Workspace

@@ -11,9 +11,9 @@ from clew.hub.queries.datasets import MOST
 from clew.hub.queries.endpoints import live
 from clew.models.comparison import profile_of
 from clew.models.registry import VERSIONS, find, from_row
-from clew.thread.erasure import marked_versions
 from clew.thread import served
 from clew.thread.card import card
+from clew.thread.erasure import marked_versions
 from clew.thread.times import iso
 from clew.thread.why import lineage
 from clew.workspace import Workspace

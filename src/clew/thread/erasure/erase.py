@@ -9,7 +9,6 @@
 """
 
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -271,9 +270,9 @@ def _remove(workspace: Workspace, digests: Sequence[str], report: Report) -> Non
         report("removing objects", number, len(digests))
     _gc.collect(workspace, grace=timedelta(0))
     for name in ("cache", "tmp"):
-        folder = workspace.folder / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
+        for path in (workspace.folder / name).rglob("*"):
+            if path.is_file():  # the folders stay: who has the workspace open counts on them
+                path.unlink(missing_ok=True)
 
 
 def _wait_for_runs(workspace: Workspace) -> None:
