@@ -8,7 +8,7 @@ import polars as pl
 from clew.data._asked import Asked, AskedOfRows
 from clew.data._key_rules import KeyRule
 from clew.data._results import RuleResult
-from clew.data._row_rules import Aside, Whole
+from clew.data._row_rules import Aside, Whole, ask_whole
 from clew.data._terms import first_line
 
 _BATCH_ROWS: Final = 131_072
@@ -125,10 +125,11 @@ class Examined:
                 if one.error is None:
                     _taken(one, batch, start, None if values is None else values[low:high])
         for one in self._asked:
-            if isinstance(one, Aside | Whole):
+            if isinstance(one, Aside):
                 one.ask(self._rows.lazy())
             elif one.error is None:
                 one.settle()
+        ask_whole([one for one in self._asked if isinstance(one, Whole)], self._rows.lazy())
 
     def _prove(self) -> None:
         doubtful = [one for one in self._of_rows() if one.doubtful]

@@ -114,13 +114,9 @@ class Whole(AskedOfRows):
         """No row more than another."""
         return False
 
-    def ask(self, frame: pl.LazyFrame) -> None:
-        """Find whether it is false."""
-        try:
-            found = frame.select(self.roots or pl.all()).select(self.fails.alias("")).collect(engine="streaming")
-            self.broken = bool(found.item())
-        except pl.exceptions.PolarsError as error:
-            self.error = first_line(error)
+    def take_answer(self, answer: object) -> None:
+        """Take whether it is false."""
+        self.broken = bool(answer)
 
     def failing(self, batch: pl.DataFrame, start: int) -> pl.Series:
         """No row more than another."""
@@ -134,6 +130,31 @@ class Whole(AskedOfRows):
             return self.failed(self.error)
         detail = "false over the table" if self.broken else ""
         return RuleResult(self.rule, self.column, self.severity, passed=not self.broken, detail=detail)
+
+
+def ask_whole(rules: Sequence[Whole], frame: pl.LazyFrame) -> None:
+    """Answer aggregates: one query for all that read the same columns, so that no more of the table is held."""
+    together: dict[tuple[str, ...], list[Whole]] = {}
+    for one in rules:
+        together.setdefault(tuple(sorted(one.roots)), []).append(one)
+    for roots, some in together.items():
+        if not _answered(some, frame.select(roots)):
+            for one in some:
+                _answered([one], frame.select(roots))
+
+
+def _answered(rules: Sequence[Whole], frame: pl.LazyFrame) -> bool:
+    """Whether polars had an answer; one rule alone keeps its error."""
+    try:
+        asked = [one.fails.alias(str(at)) for at, one in enumerate(rules)]
+        answers = frame.select(asked).collect(engine="streaming").row(0)
+    except pl.exceptions.PolarsError as error:
+        if len(rules) == 1:
+            rules[0].error = first_line(error)
+        return False
+    for one, answer in zip(rules, answers, strict=True):
+        one.take_answer(answer)
+    return True
 
 
 def of_column(name: str, column: Column, dtype: pl.DataType) -> list[Probe]:
