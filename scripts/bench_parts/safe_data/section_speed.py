@@ -108,13 +108,14 @@ def _run(peer: str, table: Path, rules: Path, what: str) -> dict[str, Any]:
 
 _SAID: Final = """## Fifty rules in one scan
 
-`scripts/bench contracts speed --rows {rows} --large-rows {large[rows]}`; {machine}, shared with other work (load {load}), so look at ratios.
+`scripts/bench contracts speed --rows {rows} --large-rows {large[rows]}`; {machine}, shared with other work
+(load {load}), so look at ratios.
 
 {rules} rules over {rows:,} rows × 20 columns of Parquet: 19 not null, 16 ranges, 2 lists of values, a pattern, 2 of
 uniqueness (one over three columns), a key of another table, 4 relations of two columns, monotone time, rows, freshness,
 a length and a mean. All read the same files; the peers run in environments of their own
-({peers}). A scan is polars' streaming read of the columns. A hundredth of the rows of *dirty* breaks one of five rules; 6 rules are broken then, as
-both kinds of uniqueness may be.
+({peers}). A scan is polars' streaming read of the columns. A hundredth of the rows of
+*dirty* breaks one of five rules; 6 rules are broken then, as both kinds of uniqueness may be.
 
 | who | table | CPU s | clock s | scans, CPU | scans, clock | peak MB | broken | its own plain read, CPU s |
 |---|---|--:|--:|--:|--:|--:|--:|--:|

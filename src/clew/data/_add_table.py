@@ -117,16 +117,9 @@ def read(
     if previous is not None and not shares:
         previous = _readable(previous)
     types, hints = _types(workspace, name, previous, contract, declared, accept_schema=accept_schema)
-    source = readers.open_source(given, types, hints, workspace.temporary())
-    if previous is not None and not accept_schema:
-        _same_schema(name, previous, source.schema, declared)
-    if len(source.schema) == 0 and source.rows:
-        raise DataError(f"{name}: {source.rows} rows without a column", mend="add at least one column")
-    policies.refuse_blocked(name, source.schema.names(), declared)
-    if previous is None and newest is None:
-        policies.refuse_missing(name, source.schema.names(), declared)
-    if any(policy.action in ("drop", "pseudonym", "generalise") for policy in declared.values()):
-        source = Mapped(source, policies.applied(workspace, declared))
+    source = _opened(
+        workspace, name, given, previous, (types, hints), declared, is_first=newest is None, accept_schema=accept_schema
+    )
     stripped = 0
     if persons is not None:
         named = subject or (None if previous is None else previous.subject_column)
@@ -157,6 +150,31 @@ def read(
     except BaseException:
         scanned.hashes.close()
         raise
+
+
+def _opened(
+    workspace: Workspace,
+    name: str,
+    given: Any,
+    previous: Snapshot | None,
+    types: tuple[readers.Schema, readers.Schema],
+    declared: Mapping[str, Policy],
+    *,
+    is_first: bool,
+    accept_schema: bool,
+) -> Source:
+    """The source as the policies want it: right in its columns, and not yet looked into."""
+    source = readers.open_source(given, *types, workspace.temporary())
+    if previous is not None and not accept_schema:
+        _same_schema(name, previous, source.schema, declared)
+    if len(source.schema) == 0 and source.rows:
+        raise DataError(f"{name}: {source.rows} rows without a column", mend="add at least one column")
+    policies.refuse_blocked(name, source.schema.names(), declared)
+    if is_first:
+        policies.refuse_missing(name, source.schema.names(), declared)
+    if any(policy.action in ("drop", "pseudonym", "generalise") for policy in declared.values()):
+        source = Mapped(source, policies.applied(workspace, declared))
+    return source
 
 
 def _refuse_missing(name: str, schema: pl.Schema, columns: Sequence[str]) -> None:
