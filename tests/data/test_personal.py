@@ -129,6 +129,7 @@ def test_every_country_s_number_is_checked_by_its_digit() -> None:
         ("coordinates", "47.37174, 8.54226"),
         ("coordinates", "POINT(8.54226 47.37174)"),
         ("coordinates", "47°22'18.3\"N 8°32'32.1\"E"),
+        ("ipv4", "8.8.8.8"),
         ("e-mail", "anna [at] example [dot] org"),
         ("birth date", "geb. am 12.03.1974 in Uri"),
         ("street address", "Musterstrasse 12"),

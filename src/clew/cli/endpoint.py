@@ -144,6 +144,7 @@ def add(
 
     from clew.catalog import now
     from clew.errors import NotFoundError, UsageError
+    from clew.serving.discretion import kept_outcomes
     from clew.serving.journal import Journal, find_prediction
     from clew.serving.requests import outcomes
 
@@ -161,7 +162,7 @@ def add(
             one = {"prediction_id": prediction, "name": name, "kind": kind, "value": _value(value)}
             moment = parse_moment(occurred_at)
             body = json.dumps(one if moment is None else {**one, "occurred_at": moment.isoformat()}).encode()
-        found = outcomes(body, now(), source="clew outcome add")
+        found = kept_outcomes(workspace, outcomes(body, now(), source="clew outcome add"))
         with Journal(workspace.journal, f"outcomes-{os.getpid()}") as journal:
             journal.append(found).result()
     emit({"recorded": len(found)}, as_json, lambda: f"recorded {len(found)} outcome(s)")

@@ -219,5 +219,10 @@ def _pseudonyms(series: pl.Series, key: bytes | None) -> pl.Series:
         )
     texts = series.cast(pl.Binary) if series.dtype == pl.Binary else series.cast(pl.String).cast(pl.Binary)
     distinct = texts.drop_nulls().unique()
-    names = [hmac.new(key, value, hashlib.sha256).hexdigest() for value in distinct]
-    return texts.replace_strict(distinct, names, default=None, return_dtype=pl.String).alias(series.name)
+    hashed = [hmac.new(key, value, hashlib.sha256).hexdigest() for value in distinct]
+    return texts.replace_strict(distinct, hashed, default=None, return_dtype=pl.String).alias(series.name)
+
+
+def pseudonym(key: bytes, text: str) -> str:
+    """The pseudonym of one value, as a column of texts has it."""
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

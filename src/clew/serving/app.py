@@ -120,7 +120,7 @@ class App:
         self._check_token(headers)
         if path == "/endpoints":
             _only(method, "GET")
-            return 200, {"endpoints": [_describe(route) for route in self.server.routes.values()]}, []
+            return 200, {"endpoints": [self._described(route) for route in self.server.routes.values()]}, []
         if path == "/outcomes":
             _only(method, "POST")
             found = requests.outcomes(await self._body(headers, receive), self._now())
@@ -133,6 +133,9 @@ class App:
             _only(method, "POST")
             return await self._predict(None if path == "/invocations" else parts[2], headers, receive)
         raise _Refused(404, "NOT_FOUND", f"there is nothing at {path[:100]}", "POST /endpoints/NAME/invocations")
+
+    def _described(self, route: Any) -> dict[str, Any]:
+        return _describe(route, self.server.kept_back(route.endpoint))
 
     def _now(self) -> datetime | None:
         """The clock's time; None before the data's clock was set."""
@@ -174,7 +177,7 @@ class App:
             raise UsageError("field 'now' is missing", mend=_CLOCK_FORM)
         clock.move(requests.moment(given["now"], "field 'now'"))
         await self.server.advance(clock.now())
-        return {"now": clock.now().isoformat(), "endpoints": [_describe(r) for r in self.server.routes.values()]}
+        return {"now": clock.now().isoformat(), "endpoints": [self._described(r) for r in self.server.routes.values()]}
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
@@ -227,10 +230,11 @@ def _id_headers(ids: list[str]) -> list[tuple[bytes, bytes]]:
     return [(b"clew-prediction-id", ids[0].encode())]
 
 
-def _describe(route: Any) -> dict[str, Any]:
+def _describe(route: Any, kept_back: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "endpoint": route.endpoint,
         "revision": route.revision,
         "reason": route.reason,
+        "not_journalled": kept_back,
         "targets": [{"model": t.model_version, "role": t.role, "share": t.share} for t in route.targets],
     }

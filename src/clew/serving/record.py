@@ -6,6 +6,7 @@ from typing import Any
 
 from clew.catalog import new_id
 from clew.errors import UsageError
+from clew.serving.discretion import Discretion
 from clew.serving.journal import Prediction, Role, Shadow
 from clew.serving.routing import Route, Target
 from clew.serving.runtime import Answer
@@ -16,6 +17,7 @@ class Request:
     """What the rows of one request have in common; `said` is by the versions' ids."""
 
     route: Route
+    discretion: Discretion
     fields: Sequence[str]
     said: Mapping[str, Answer]
     request_id: str
@@ -59,10 +61,10 @@ def record(request: Request, values: Mapping[str, Any], row: int) -> Prediction:
         reason=reason,
         route_revision=route.revision,
         rollout_id=route.rollout_id,
-        entity=None if entity is None else entity[:200],
+        entity=request.discretion.entity(None if entity is None else entity[:200]),
         occurred_at=request.occurred_at,
         recorded_at=request.recorded_at,
-        inputs={name: values[name] for name in request.fields},
+        inputs=request.discretion.inputs(values, request.fields),
         output=_at(answer, row),
         others=[_shadow(target, request, row) for target in route.targets if target is not chosen],
         error=answer.error,

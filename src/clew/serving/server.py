@@ -15,6 +15,7 @@ from clew.catalog.commands import RecordSegment
 from clew.errors import ClewError, OutsideError, RefusedError, UsageError
 from clew.serving import runtime
 from clew.serving.clock import Clock, WallClock
+from clew.serving.discretion import Discretion, held_for, strictest
 from clew.serving.journal import Journal, Outcome, Prediction, Seal, seal_abandoned
 from clew.serving.record import Request, record
 from clew.serving.requests import micros
@@ -45,6 +46,7 @@ class _Live:
 
     routes: Mapping[str, Route] = field(default_factory=dict)
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
+    discretions: Mapping[str, Discretion] = field(default_factory=dict)
 
 
 @dataclass
@@ -108,9 +110,29 @@ class Server:
             except ClewError as error:
                 errors.append(error)
         live = {target.model_version_id for route in routes.values() for target in route.targets}
-        self._live = _Live(routes, {key: value for key, value in runtimes.items() if key in live})
+        discretions = {}
+        for name, route in list(routes.items()):
+            try:
+                discretions[name] = self._discretion(route, before.discretions.get(name))
+            except ClewError as error:
+                # What may not be kept isn't known, so nothing may be answered: answers are journalled.
+                errors.append(error)
+                del routes[name]
+        self._live = _Live(routes, {key: value for key, value in runtimes.items() if key in live}, discretions)
         if errors:
             raise errors[0]
+
+    def _discretion(self, route: Route, before: Discretion | None) -> Discretion:
+        """What the journal may keep of an endpoint's requests; the one before, with its counts, if that still holds."""
+        held = held_for(self.workspace, [target.model_version_id for target in route.targets])
+        if before is not None and before.held == held:
+            return before
+        return Discretion(self.workspace, held, route.entity_column)
+
+    def kept_back(self, endpoint: str) -> list[dict[str, Any]]:
+        """What was found in an endpoint's requests since the start, and not journalled: field, kind, how often."""
+        counts = self._live.discretions[endpoint].kept_back
+        return [{"field": name, "kind": kind, "count": count} for (name, kind), count in sorted(counts.items())]
 
     def _load(self, route: Route, loaded: Mapping[str, Runtime]) -> dict[str, Runtime]:
         return {
@@ -181,7 +203,8 @@ class Server:
         if candidate is not None and shadowing is not None:
             patience = max(_PATIENCE_SECONDS, 2e-6 * said[champion.model_version_id].latency_us)
             said[candidate.model_version_id] = await _within(shadowing, patience)
-        request = Request(route, loaded.signature.names, said, str(uuid.uuid4()), when, micros(now()))
+        discretion = live.discretions[route.endpoint]
+        request = Request(route, discretion, loaded.signature.names, said, str(uuid.uuid4()), when, micros(now()))
         predictions = [record(request, values, row) for row, values in enumerate(records)]
         await self._append(predictions)
         failed = next((one for one in predictions if one.error is not None), None)
@@ -192,8 +215,16 @@ class Server:
 
     async def add_outcomes(self, outcomes: list[Outcome]) -> int:
         """Journal outcomes; they count once they are durable. Raises OutsideError."""
-        await self._append(outcomes)
+        await self._append([self._kept(one) for one in outcomes])
         return len(outcomes)
+
+    def _kept(self, outcome: Outcome) -> Outcome:
+        """What is kept of an outcome; one that doesn't say its endpoint is held against all of them."""
+        discretions = self._live.discretions
+        if outcome.endpoint is not None:
+            found = discretions.get(outcome.endpoint)
+            return outcome if found is None else found.outcome(outcome)
+        return strictest(list(discretions.values()))(outcome)
 
     async def _append(self, records: Sequence[Prediction | Outcome]) -> None:
         journal = self._journal

@@ -59,7 +59,7 @@ DETECTORS: Final = (
 # What none of the above, nor a national number, can do without: the others needn't be looked at again.
 _WORTH_A_LOOK: Final = (
     r"[0-9](?:[^0-9]{0,3}[0-9]){4}|@|[\[(][aA][tT][\])]|::|(?:[0-9A-Fa-f]{2}[:-]){5}"
-    r"|[A-Za-z]{2}[ .-]?[0-9]{2}[ .-]?[0-9]{2}"
+    r"|[A-Za-z]{2}[ .-]?[0-9]{2}[ .-]?[0-9]{2}|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
 )
 
 

@@ -60,12 +60,17 @@ def request(workspace: Workspace, name: str, subject: str, columns: Sequence[str
 
 
 def _pseudonyms(workspace: Workspace, dataset_id: str, columns: Sequence[str], subject: str) -> list[str]:
-    """What the value became where a policy turned the column into pseudonyms, under every key there was."""
+    """What the value became where a policy turned the column into pseudonyms, under every key there was.
+
+    Without a policy too, under the keys at hand: a journal keeps no entity that is an e-mail address or the like.
+    """
     p = data.policies.c
     made = workspace.catalog.first(
         sa.select(p.id).where(p.dataset_id == dataset_id, p.column_name.in_(columns), p.action == "pseudonym").limit(1)
     )
-    if made is None:
-        return []
-    keys = [one for one in known(workspace) if one.name.startswith("pseudonym") and one.retired_at is None]
+    keys = [
+        one
+        for one in known(workspace)
+        if one.name.startswith("pseudonym") and one.retired_at is None and (made is not None or one.at is not None)
+    ]
     return [hash_of(secret_key_named(workspace, one.name), subject) for one in keys]
