@@ -12,7 +12,7 @@ import pytest
 from clew.catalog.commands import TakeLease
 from clew.data import _compact, add, all_of, find, verify
 from clew.data._gc import GRACE, collect
-from clew.data._leases import _is_gone, _me, lease
+from clew.data._leases import _is_gone, holder, lease
 from clew.workspace import Workspace
 
 NONE = timedelta(0)
@@ -61,10 +61,10 @@ def test_a_writer_at_work_keeps_what_it_wrote(filled: Workspace) -> None:
 
 
 def test_the_lease_of_a_process_that_is_gone_holds_nothing(filled: Workspace) -> None:
-    code = "from clew.data._leases import _me; print(_me())"
+    code = "from clew.data._leases import holder; print(holder())"
     dead = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
     assert _is_gone(dead)
-    assert not _is_gone(_me())
+    assert not _is_gone(holder())
     assert not _is_gone(f"elsewhere|boot|1|{os.getpid()}|5")
     filled.catalog.execute(TakeLease(holder=dead, target="t", seconds=3600))
     filled.objects.put(b"left behind")
