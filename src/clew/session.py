@@ -29,6 +29,7 @@ class Session(Workspace):
         accept_schema: bool = False,
         occurred_at: datetime | None = None,
         message: str | None = None,
+        quarantine: bool = False,
     ) -> Snapshot:
         """Record a table, a folder of files or both as the newest version of a dataset; equal content changes nothing.
 
@@ -47,6 +48,7 @@ class Session(Workspace):
             accept_schema=accept_schema,
             occurred_at=occurred_at,
             message=message,
+            quarantine=quarantine,
         )
         return added.snapshot
 

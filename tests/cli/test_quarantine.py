@@ -53,7 +53,7 @@ def table(home: Path) -> Path:
 def test_a_quarantine_from_refusal_to_its_end(cli: Cli, table: Path) -> None:
     said = cli("data", "add", "t", "bad.parquet", "--contract", "t.toml")
     assert said.code == 6
-    assert "1 failing rows are in quarantine" in said.err
+    assert "1 failing row is in quarantine" in said.err
     assert cli("data", "list", "--json").json() == []
     added = cli("data", "add", "t", "bad.parquet", "--contract", "t.toml", "--quarantine", "--json")
     assert added.code == 0
@@ -89,6 +89,8 @@ def test_a_run_refuses_what_breaks_the_newest_contract_and_records_what_keeps_it
     assert cli("data", "add", "t", "good.parquet", "--contract", "t.toml").code == 0
     assert cli("run", "p.py", "--json").json()["status"] == "done"
     assert checks() == [(False, True), (True, True)]
+    assert cli("runs", "show", "latest", "--json").json()["inputs"][0]["contract"] == "t contract 1"
+    assert "passed t contract 1" in cli("runs", "show", "latest").out
     said = cli("run", "p.py", "--pin", "rows=t@1")
     assert said.code == 6
     assert "t@1 breaks its contract; nothing was run" in said.err

@@ -300,7 +300,11 @@ def show(
 
 def _show(found: dict) -> str:  # type: ignore[type-arg]
     lines = [f"run {found['run']}  {found['name']}  {found['status']}  by {found['by']}  {found['provenance']}"]
-    lines += [f"  read {one['snapshot']} ({one['id'][:13]}…) as {one['role']}" for one in found["inputs"]]
+    lines += [
+        f"  read {one['snapshot']} ({one['id'][:13]}…) as {one['role']}"
+        + (f", passed {one['contract']}" if one["contract"] else "")
+        for one in found["inputs"]
+    ]
     lines += [f"  {name} = {value}" for name, value in found["parameters"].items()]
     lines += [f"  {_MARKS.get(one['status'], one['status'])}{one['name']}  ({one['why']})" for one in found["steps"]]
     lines += [

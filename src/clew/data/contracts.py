@@ -207,7 +207,8 @@ def refusal(
     lines = [f"  {line}" for line in result.describe_failures()]
     mend = "correct the rows, or change the contract if what it says is no longer so"
     if kept is not None:
-        lines.append(f"  {kept.rows:,} failing rows are in quarantine {kept.id}")
+        rows = "1 failing row is" if kept.rows == 1 else f"{kept.rows:,} failing rows are"
+        lines.append(f"  {rows} in quarantine {kept.id}")
         mend = f"clew contract quarantine show {kept.id}; {mend}"
         if set_apart:
             lines.append("  without them the contract is broken all the same" if result.rows else "  no row is left")

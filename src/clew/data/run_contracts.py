@@ -52,6 +52,19 @@ def record(workspace: Workspace, run_id: str, held: Iterable[HeldInput]) -> None
         )
 
 
+def passed_by(connection: sa.Connection, run_id: str) -> dict[str, str]:
+    """Which contract each of a run's inputs passed, such as "house-sales contract 2", by the input's content id."""
+    k = data.contract_checks.c
+    rows = connection.execute(
+        sa.select(data.contents.c.content_id, data.contracts.c.version, data.datasets.c.name)
+        .join(data.contents, data.contents.c.id == k.content_pk)
+        .join(data.contracts, data.contracts.c.id == k.contract_id)
+        .join(data.datasets, data.datasets.c.id == data.contracts.c.dataset_id)
+        .where(k.run_id == run_id, k.passed.is_(True))
+    )
+    return {row.content_id: f"{row.name} contract {row.version}" for row in rows}
+
+
 def _contracts(workspace: Workspace, snapshots: Mapping[str, Snapshot]) -> dict[str, sa.Row[Any]]:
     """The newest contract of each dataset that has one."""
     d, k = data.datasets.c, data.contracts.c

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from clew.catalog.commands import ArtifactSpec
 from clew.catalog.tables import builds, data, governance, models
+from clew.data import run_contracts
 from clew.errors import IntegrityError, NotFoundError, UsageError
 from clew.pipelines.values import Stored
 from clew.workspace import Workspace
@@ -111,6 +112,8 @@ def show(workspace: Workspace, run: str) -> dict[str, Any]:
         .where(i.run_id == run_id)
         .order_by(i.role)
     )
+    with workspace.catalog.read() as connection:
+        contracts = run_contracts.passed_by(connection, run_id)
     x = builds.run_metrics.c
     metrics = workspace.catalog.rows(sa.select(x.name, x.value).where(x.run_id == run_id).order_by(x.name))
     actor = workspace.catalog.get(governance.actors, str(row.actor_id))
@@ -136,6 +139,7 @@ def show(workspace: Workspace, run: str) -> dict[str, Any]:
                 "reference": one.reference,
                 "snapshot": f"{one.name}@{one.version}",
                 "id": one.content_id,
+                "contract": contracts.get(one.content_id),
             }
             for one in inputs
         ],

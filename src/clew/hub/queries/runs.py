@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from clew.catalog.tables import builds, data, governance, models
+from clew.data import run_contracts
 from clew.errors import NotFoundError, UsageError
 from clew.models.bisection.bisect import kept as found_by
 from clew.pipelines import history
@@ -213,6 +214,7 @@ def run(workspace: Workspace, run_id: str) -> Fact:
             .order_by(_k.step.desc(), _k.id.desc())
             .limit(_MOST_POINTS)
         ).all()
+        contracts = run_contracts.passed_by(connection, run_id)
         return {
             **found,
             "bisection": found_by(workspace, run_id) if found["name"].startswith("bisect ") else None,
@@ -225,6 +227,7 @@ def run(workspace: Workspace, run_id: str) -> Fact:
                     "version": int(row.version),
                     "content_id": row.content_id,
                     "rows": row.rows,
+                    "contract": contracts.get(row.content_id),
                 }
                 for row in inputs
             ],
