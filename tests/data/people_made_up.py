@@ -467,3 +467,8 @@ def cases(seed: int, whole_rows: int = 60, forms: frozenset[str] | None = None) 
         whole: list[Any] = [draw(rng) for _ in range(whole_rows)]
         whole[::50] = [None] * len(whole[::50])
         yield Case(kind, form, "whole", "x", whole, sum(value is not None for value in whole))
+
+
+def kind_of(case: Case) -> str:
+    """The kind that a finding says; Spain has two numbers of one."""
+    return " ".join(case.kind.split()[:3]) if case.kind.startswith("national") else case.kind

@@ -9,18 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.data import people_made_up as made_up
-from tests.data.people_made_up import CHECKED, Case
+from tests.data.people_made_up import CHECKED, Case, kind_of
 
 from clew.data.personal.detector import beyond_chance
 from clew.data.personal.national import IDS, _validator
 from clew.data.privacy import PrivacyFinding, scan
 
 HOUSES = Path(__file__).parents[2] / "examples" / "house_prices" / "house_sales.csv.gz"
-
-
-def kind_of(case: Case) -> str:
-    """Spain has two numbers of one kind."""
-    return " ".join(case.kind.split()[:3]) if case.kind.startswith("national") else case.kind
 
 
 def found_in(case: Case) -> int:

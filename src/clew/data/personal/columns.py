@@ -16,6 +16,7 @@ from clew.data.personal.network import ipv4, ipv6, mac
 from clew.data.personal.social import ssn, ssn_digits
 
 _SMALL: Final = (pl.Int8, pl.Int16, pl.UInt8, pl.UInt16)
+_LEAST: Final = 10**8  # nine digits: no number of a state, and no card, has fewer
 MOST_PROOFS: Final = 20_000
 _CHANCE_SAMPLE: Final = 5_000
 
@@ -136,26 +137,42 @@ def _is_whole(series: pl.Series) -> bool:
 
 def _in_leaf(series: pl.Series) -> Iterator[Hit]:
     named = words(series.name) | set(re.findall(r"[^\W\d_]+", series.name.lower()))
-    numeric = series.dtype.is_integer()
-    if numeric:
-        series = series.drop_nulls()
-        if series.dtype in _SMALL:
-            series = series.cast(pl.Int64)
-        if not any(named & detector.named for detector in DETECTORS):
-            series = series.filter(series >= 10**7)
+    if series.dtype.is_integer():
+        yield from _in_numbers(series, named)
+        return
     texts = _texts(series)
     if not len(texts.values):
         return
-    worth = texts if numeric else texts.matching(_WORTH_A_LOOK)
+    worth = texts.matching(_WORTH_A_LOOK)
     for detector in DETECTORS:
         says_so = bool(named & detector.named)
-        if numeric and not (detector.numbers and (says_so or detector.kind == "card")):
-            continue
         yield from _detect(detector, texts if says_so else worth, says_so=says_so)
     yield from _national(worth.matching(national.QUICK), named)
     yield from _unmarked_phones(texts, named)
-    if not numeric:
-        yield from _written(texts, worth)
+    yield from _written(texts, worth)
+
+
+def _in_numbers(series: pl.Series, named: set[str]) -> Iterator[Hit]:
+    """Whole numbers: what the column's name says, else cards, national numbers, and phones of ten digits."""
+    numbers = series.drop_nulls()
+    for detector in DETECTORS:
+        if detector.numbers and named & detector.named:
+            yield from _detect(detector, Texts(numbers.cast(pl.String)), says_so=True)
+    if numbers.dtype in _SMALL:
+        return
+    large = numbers.filter(numbers >= _LEAST)
+    # Evenly from the whole, before they become texts: of a column of large ids none costs much.
+    step = -(-len(large) // MOST_PROOFS) or 1
+    texts = Texts(large.gather_every(step).cast(pl.String))
+    if not len(texts.values):
+        return
+    weight = len(large) / len(texts.values)
+    hits = [*_national(texts, named), *_unmarked_phones(texts, named)]
+    for detector in DETECTORS:
+        if detector.kind == "card" and not named & detector.named:
+            hits += _detect(detector, texts, says_so=False)
+    for hit in hits:
+        yield Hit(hit.kind, round(hit.matches * weight), hit.example)
 
 
 def _texts(series: pl.Series) -> Texts:

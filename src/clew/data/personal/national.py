@@ -14,9 +14,9 @@ from typing import Final, Literal
 from clew.data.personal.detector import beyond_chance
 
 Verdict = Literal["right", "wrong", "other"]
-_SAMPLE: Final = 200
+_SAMPLE: Final = 100
 _ALONE: Final = 50
-_RARE: Final = 1 / 500
+_RARE: Final = 1 / 5000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,12 +168,16 @@ def find(texts: Sequence[str], named: set[str]) -> list[Found]:
     seen: dict[NationalId, int] = {}
     sure: dict[NationalId, set[int]] = {}
     examples: dict[NationalId, str] = {}
-    wanted = _possible(texts, named)
-    lengths = {length for one in wanted for length in one.lengths}
+    wanted = _possible([text for text in texts if not text.isdigit()], named)
+    by_length = _possible_by_length(texts, named)
     for place, text in enumerate(texts):
-        if text.isdigit() and len(text) not in lengths:
-            continue
-        for one, part, plain, labelled in _candidates(text, wanted, named):
+        if text.isdigit():
+            kinds = by_length.get(len(text))
+            if not kinds:
+                continue
+        else:
+            kinds = wanted
+        for one, part, plain, labelled in _candidates(text, kinds, named):
             seen[one] = seen.get(one, 0) + 1
             verdict = _verdict(one, plain)
             if verdict == "other":
@@ -211,6 +215,16 @@ def _explained(
             taken |= places
             told.append(set(places))
             yield Found(one, tuple(sorted(places)), examples[one])
+
+
+def _possible_by_length(texts: Sequence[str], named: set[str]) -> dict[int, frozenset[NationalId]]:
+    """The same for texts that are digits alone, by how many these are."""
+    alike: dict[int, list[str]] = {}
+    for text in texts:
+        if text.isdigit():
+            alike.setdefault(len(text), []).append(text)
+    of_length = {length: frozenset(_BY_LENGTH.get(length, ())) | _SHAPED.get(length, frozenset()) for length in alike}
+    return {length: _possible(some, named) & of_length[length] for length, some in alike.items()}
 
 
 def _possible(texts: Sequence[str], named: set[str]) -> frozenset[NationalId]:
@@ -269,6 +283,9 @@ _BY_LENGTH: Final = {
 @cache
 def _grouped(module: str) -> list[list[int]]:
     return [list(map(int, one.split())) for one in _GROUPS.get(module, "").split("/")]
+
+
+_SHAPED: Final = {18: frozenset(one for one in IDS if one.module == "cn")}
 
 
 def _says_so(one: NationalId, part: str, text: str, start: int, named: set[str]) -> bool:
