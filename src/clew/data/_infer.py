@@ -2,10 +2,12 @@
 
 Margins, so that an honest next delivery doesn't break it:
 - what grows (prices, areas, counts) may grow tenfold, counts threefold; a strictly positive measure seen in 1,000
-  rows or more may shrink tenfold, which still refuses zeros that stand for unknown;
+  rows or more may shrink tenfold, which still refuses zeros that stand for unknown (where some of its values are
+  small already, this is a warning);
 - what lies in a band far from zero (coordinates, temperatures) may leave the band by its width;
 - what runs on (dates, years, ids) has no upper bound;
-- missing values may triple in share, and be 1% more, but half of what was there must stay;
+- missing values may triple in share, and be 1% more, but half of what was there must stay; a measure that was always
+  there may be missing in a few rows;
 - a list of categories is closed only where the first eighth of the rows had all of them, and none is rarer than 5:
   the other seven eighths brought nothing new;
 - half the rows may be missing.
@@ -33,6 +35,7 @@ from clew.data._terms import Column, Rule
 from clew.data._usual import usual_rules, usual_slices
 
 _FEW_ROWS: Final = 30
+_LOST: Final = 5.0  # rows of a delivery as large in which a measure may be missing that never was
 _MANY_ROWS: Final = 1000
 _CATEGORIES: Final = 30
 _RARE: Final = 5
@@ -63,6 +66,7 @@ def infer_terms(data: pl.DataFrame | pl.LazyFrame) -> Terms:
     said = chain(
         _order_rules(frame),
         sum_rules(frame),
+        _next_to_nothing(frame, columns),
         _stand_ins(frame, columns),
         _texts_rules(frame, columns),
         usual_rules(frame, frozenset(ids)),
@@ -110,6 +114,9 @@ def _column(series: pl.Series, frame: pl.DataFrame, *, is_key: bool) -> Column:
     if series.dtype.is_float():
         empty += int(series.is_nan().sum())
     said["nullable"] = empty > 0
+    if not empty and series.dtype.is_float() and len(series) >= _MANY_ROWS:
+        # a measure that was always there may be lost now and then
+        said |= {"nullable": True, "max_missing_share": _nice(_LOST / len(series), up=True)}
     missing = (empty + zeros) / len(series)
     # a column of nulls may fill up or stay; one with some may not lose most of its values
     if missing and missing < 0.9 and series.dtype != pl.Null:
@@ -168,6 +175,8 @@ def _from_zero(values: pl.Series, low: float, high: float) -> dict[str, float]:
     solid = low > 0 and len(values) >= _MANY_ROWS
     if solid and _swings(values):
         return {"min": -_nice(high, up=True), "max": _nice(10 * high, up=True)}
+    if solid and 10 * low < float(values.median()):  # type: ignore[arg-type]
+        solid = False  # its lower end is thin: `_next_to_nothing` warns
     least = _nice(low / 10, up=False) if solid else 0
     if values.dtype.is_integer():
         least = math.floor(least)
@@ -224,6 +233,21 @@ def _texts_rules(frame: pl.DataFrame, columns: dict[str, Column]) -> Iterator[Ru
         if pattern is not None:
             condition = f"REGEXP_LIKE({name_of(name)}, {text_of(pattern)})"
             yield Rule(name=f"{name} is written as usual", expr=condition, severity="warning")
+
+
+def _next_to_nothing(frame: pl.DataFrame, columns: dict[str, Column]) -> Iterator[Rule]:
+    """Numbers that were never near zero, though some were small: a warning, for one day they may be."""
+    for name, dtype in frame.schema.items():
+        if not dtype.is_numeric() or columns[name].min != 0 or columns[name].max in (None, 1, 100):
+            continue
+        values = known(frame[name])
+        if columns[name].zero_means_unknown or len(values) < _MANY_ROWS or is_count(values):
+            continue
+        low = float(values.min())  # type: ignore[arg-type]
+        if low > 0 and 10 * low < float(values.median()):  # type: ignore[arg-type]
+            least = _nice(low / 10, up=False)
+            bound = f"{max(least, 1) if dtype.is_integer() else least:.10g}"
+            yield Rule(name=f"{name} is not next to nothing", expr=f"{name_of(name)} >= {bound}", severity="warning")
 
 
 def _stand_ins(frame: pl.DataFrame, columns: dict[str, Column]) -> Iterator[Rule]:

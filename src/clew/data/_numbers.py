@@ -38,11 +38,13 @@ def is_running(series: pl.Series) -> bool:
     """Numbers that grow along the table, such as ids, counters and times: their end says nothing."""
     # of a long column an evenly spread part says as much
     values = known(series.gather_every(max(1, len(series) // 10_000)))
-    if len(values) < 30 or values.n_unique() < len(values) / 2:
+    distinct = values.n_unique()
+    if len(values) < 30 or distinct < 20:
         return False
     frame = pl.DataFrame({"v": values}).with_row_index("i")
     correlation = frame.select(pl.corr("i", "v", method="spearman")).item()
-    return correlation is not None and correlation > 0.9
+    # what repeats, such as the months of several places, has to keep to the order the more
+    return correlation is not None and correlation > (0.9 if distinct >= len(values) / 2 else 0.99)
 
 
 def odd_zeros(series: pl.Series, frame: pl.DataFrame) -> int:

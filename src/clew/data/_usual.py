@@ -144,7 +144,7 @@ def _one_value(series: pl.Series) -> Iterator[Rule]:
     if span is not None and span[1] <= 0.1:
         most = max(2 * span[1], span[1] + 0.05)
         name = name_of(series.name)
-        condition = f"MAX(COUNT(*) OVER (PARTITION BY {name})) <= {number_of(most, up=True)} * COUNT(*)"
+        condition = f"MAX(COUNT({name}) OVER (PARTITION BY {name})) <= {number_of(most, up=True)} * COUNT(*)"
         yield _warning(f"no value of {series.name} is very common", f"COUNT({name}) = 0 OR {condition}")
 
 
