@@ -144,7 +144,13 @@ DEFECTS: Final = (
     # columns
     Defect("frontage and depth swapped", "all rows", "house_sales", swapped("frontage_m", "depth_m")),
     Defect("east and north swapped", "all rows", "house_sales", swapped("east_m", "north_m")),
-    Defect("casual and registered swapped", "10% of rows", "bikeshare", swapped("casual", "registered", part(0.1))),
+    Defect(
+        "casual and registered swapped",
+        "10% of rows",
+        "bikeshare",
+        swapped("casual", "registered", part(0.1)),
+        beyond="their sum stays, and at some hours either is the greater: a model of both would see it",
+    ),
     Defect("a join off by one row", "all rows, 4 columns", "house_sales", _joined_off_by_one),
     # texts
     Defect("names of the wrong encoding", "all rows", "storms", _mojibake("name"), _accents),
@@ -192,7 +198,7 @@ DEFECTS: Final = (
         "2% of rows",
         "hotel_rates",
         where(part(0.02), "lead_time", pl.lit(0)),
-        beyond="as many zeros as an honest month has",
+        beyond="2% more zeros are as many as an honest month has more",
     ),
     Defect("signs lost", "all rows", "storms", times("long", -1)),
     Defect("delays with the other sign", "all rows", "flights", times("arr_delay", -1)),

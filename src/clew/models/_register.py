@@ -166,7 +166,7 @@ def _register(
 
 def _leaking(leaks: Sequence[Mapping[str, Any]]) -> str:
     """That something leaks, as the end of a sentence."""
-    return f"; leakage: {leaks[0]['column']}: {leaks[0]['message']}" if leaks else ""
+    return "; leakage: " + ", ".join(f"{one['column']} {one['kind']}" for one in leaks) if leaks else ""
 
 
 def note(beside: Mapping[str, Any] | None) -> str:
