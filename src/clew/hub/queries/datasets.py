@@ -81,7 +81,7 @@ def dataset(workspace: Workspace, name: str) -> Fact:
         "policies": [
             {
                 "column": row.column_name,
-                "action": row.action,
+                "action": row.action if row.details is None else f"{row.action} to {row.details['generalise']}",
                 "reason": row.reason,
                 "recorded_at": iso(row.recorded_at),
                 "superseded_at": iso(row.superseded_at),

@@ -1,4 +1,4 @@
-"""What is odd in a snapshot, as its page shows it."""
+"""What is odd in a snapshot, and what is personal, as its page shows it."""
 
 from typing import Any, Final
 
@@ -7,6 +7,7 @@ import polars as pl
 from clew.data import find
 from clew.data.contract import findings
 from clew.data.leakage import as_json
+from clew.data.privacy import plural, scan
 from clew.errors import ClewError
 from clew.workspace import Workspace
 
@@ -26,7 +27,14 @@ def findings_of(workspace: Workspace, reference: str) -> dict[str, Any] | None:
             rows = snapshot.scan().head(ROWS).collect()
             while len(_found) >= _KEPT:
                 _found.pop(next(iter(_found)), None)
-            _found[snapshot.content_id] = {"read": rows.height, "found": as_json(findings(rows))}
+            _found[snapshot.content_id] = {
+                "read": rows.height,
+                "found": as_json(findings(rows)),
+                "personal": [
+                    {"column": one.column, "what": plural(one.kind), "rows": one.matches, "shape": one.example_masked}
+                    for one in scan(rows)
+                ],
+            }
     except (ClewError, pl.exceptions.PolarsError):
         return None
     return {"reference": snapshot.reference, **_found[snapshot.content_id]}
