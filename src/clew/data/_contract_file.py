@@ -1,5 +1,6 @@
 """The contract in a file: TOML, or Python that makes one, or a schema of dataframely or pandera."""
 
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def load(file: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    with _beside(file, module):
+    with _beside(file, module), contextlib.redirect_stdout(sys.stderr):  # an answer stands alone on stdout
         try:
             spec.loader.exec_module(module)
         except ClewError:

@@ -10,6 +10,7 @@ from clew.data._key_rules import KeyRule
 from clew.data._results import RuleResult
 from clew.data._row_rules import Aside, Whole, ask_whole
 from clew.data._terms import first_line
+from clew.errors import ClewError
 
 _BATCH_ROWS: Final = 131_072
 
@@ -128,7 +129,7 @@ class Examined:
             if isinstance(one, Aside):
                 one.ask(self._rows.lazy())
             elif one.error is None:
-                one.settle()
+                _settled(one)
         ask_whole([one for one in self._asked if isinstance(one, Whole)], self._rows.lazy())
 
     def _prove(self) -> None:
@@ -180,6 +181,16 @@ def _values(batch: pl.DataFrame, expressions: Sequence[pl.Expr]) -> Sequence[Any
         return batch.select(expressions).row(0)
     except pl.exceptions.PolarsError:
         return None
+
+
+def _settled(one: Asked) -> None:
+    """Let a rule find its verdict; one that can't, as another dataset's bytes are lost, says so."""
+    try:
+        one.settle()
+    except ClewError as error:
+        one.error = error.message
+    except pl.exceptions.PolarsError as error:
+        one.error = first_line(error)
 
 
 def _taken(one: Asked, batch: pl.DataFrame, start: int, values: Sequence[Any] | None) -> None:
