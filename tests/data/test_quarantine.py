@@ -161,20 +161,6 @@ def test_columns_of_the_same_names_stay(workspace: Workspace) -> None:
     assert found["_clew_rules"].to_list() == [["id: max 18"]]
 
 
-def test_rows_that_cannot_be_written_are_refused_by_their_rule_all_the_same(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise pl.exceptions.ComputeError("no such type in Parquet")
-
-    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", refuse)
-    contract = Contract(dataset="t", columns={"id": Column(type="int64", max=1)}, extra_columns="ignore")
-    with pytest.raises(RefusedError, match=r"(?s)id: max 1.*can't be set apart: no such type"):
-        add(workspace, "t", GOOD, contract=contract, quarantine=True)
-    assert quarantine.quarantines(workspace) == []
-    assert not list(workspace.temporary().iterdir())
-
-
 def test_a_rule_about_a_dataset_whose_bytes_are_lost_is_broken_and_says_so(workspace: Workspace) -> None:
     others = add(workspace, "others", pl.DataFrame({"id": range(40)})).snapshot
     for fragment in others.groups()[0].rope.fragments:

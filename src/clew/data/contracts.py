@@ -20,7 +20,7 @@ from clew.data._without import SourceRows, Without
 from clew.data._workspace_world import world_of, world_of_delivery
 from clew.data.contract import CheckResult, Column, Contract
 from clew.data.snapshot import Snapshot
-from clew.errors import DataError, NotFoundError, RefusedError
+from clew.errors import NotFoundError, RefusedError
 from clew.workspace import Workspace
 
 
@@ -115,10 +115,7 @@ def check_before_add(
         mendable = set_apart and held.speaks_of_rows
         most = None if mendable else quarantine.REFUSED_ROWS
         own_id = str(row.id) if own and row is not None else None
-        try:
-            kept = quarantine.keep(workspace, name, own_id, source, held.examined, as_json(held.result), most=most)
-        except DataError as error:  # what is wrong with the rows matters more
-            raise refusal(name, held.result, None, said=error.message) from error
+        kept = quarantine.keep(workspace, name, own_id, source, held.examined, as_json(held.result), most=most)
         if kept is None or not mendable:
             raise refusal(name, held.result, kept, set_apart=set_apart)
     rest = Without(source, kept.gone)
@@ -208,11 +205,9 @@ def refusal(
     kept: quarantine.Kept | None = None,
     *,
     set_apart: bool = False,
-    said: str | None = None,
 ) -> RefusedError:
     """The refusal that names each broken rule, with rows as examples, and where the failing rows are."""
     lines = [f"  {line}" for line in result.describe_failures()]
-    lines += [f"  {said}"] if said else []
     mend = "correct the rows, or change the contract if what it says is no longer so"
     if kept is not None:
         rows = "1 failing row is" if kept.rows == 1 else f"{kept.rows:,} failing rows are"

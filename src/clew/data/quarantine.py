@@ -22,8 +22,7 @@ from clew.catalog.tables import data
 from clew.data._disk import writing
 from clew.data._examined import Examined
 from clew.data._source import Source
-from clew.data._terms import first_line
-from clew.errors import DataError, NotFoundError, RefusedError, UsageError
+from clew.errors import NotFoundError, RefusedError, UsageError
 from clew.workspace import Workspace
 
 REFUSED_ROWS: Final = 100_000
@@ -68,10 +67,7 @@ def keep(
     *,
     most: int | None,
 ) -> Kept | None:
-    """Set the failing rows of a delivery apart, up to so many; None where no row can be named.
-
-    Raises DataError for types that Parquet can't hold.
-    """
+    """Set the failing rows of a delivery apart, up to so many; None where no row can be named."""
     row, broke = (_free(name, source.schema) for name in ("clew_row", "clew_rules"))
     schema = pl.Schema({row: pl.UInt64(), broke: pl.List(pl.String()), **source.schema})
     gone: list[npt.NDArray[np.int64]] = []
@@ -97,10 +93,6 @@ def keep(
         if not len(rows):
             return None
         digest = workspace.objects.put_file(path, move=True).digest
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"the failing rows can't be set apart: {first_line(error)}", mend="cast or drop such columns before"
-        ) from error
     finally:
         path.unlink(missing_ok=True)
     found = _recorded(
