@@ -33,12 +33,31 @@ def test_decide_store_and_report(cli: Cli, home: Path) -> None:
     found = said.json()
     assert found["findings"] == []
     assert [one["policy"] for one in found["policies"]] == ["generalise to year", "pseudonym", "generalise to first=2"]
-    assert found["anonymity"]["k"] == 20
-    assert found["anonymity"]["l"] == {"size": 20}
+    (people,) = found["anonymity"]
+    assert people["k"] == 20
+    assert people["l"] == {"size": 20}
     words = cli("data", "privacy", "people@2", "--quasi", "born,size", "--min-k", "3")
     assert words.code == 6
     assert "61 groups, the smallest of k = 1 rows; 100.00% of rows are in groups under 3" in words.out
-    assert "isn't as anonymous as asked: k is 1 of 3" in words.err
+    assert "isn't as anonymous as asked: by born, size k is 1 of 3" in words.err
+
+
+def test_the_contract_declares_what_together_tells_who_it_is(cli: Cli, home: Path) -> None:
+    decide(cli, "email", "drop")
+    decide(cli, "born", "generalise", "--to", "decade")
+    add(cli, home)
+    assert cli("data", "privacy", "people", "--json").json()["anonymity"] == []
+    cli("contract", "infer", "people", "--out", "contract.toml")
+    contract = home / "contract.toml"
+    contract.write_text(contract.read_text() + '\n[[privacy]]\nquasi = ["born", "zip"]\nmin_k = 16\n')
+    assert cli("contract", "check", "people", "--contract", contract).code == 0
+    said = cli("data", "privacy", "people")
+    assert said.code == 6
+    assert "by born, zip k is 15 of 16" in said.err
+    contract.write_text(contract.read_text().replace('"zip"]', '"plz"]'))
+    said = cli("contract", "check", "people", "--contract", contract)
+    assert said.code == 2
+    assert "plz" in said.err
 
 
 def test_a_version_from_before_a_policy_is_reported_with_what_was_decided(cli: Cli, home: Path) -> None:

@@ -366,22 +366,32 @@ def privacy(
     min_l: Annotated[int, typer.Option(min=1, help="The fewest values of a sensitive column among them.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Personal data in a version: what was found, what was decided, and how many people share what points at one."""
+    """Personal data in a version: what was found, what was decided, and how many people share what points at one.
+
+    Without --quasi, by what the dataset's contract declares under [[privacy]].
+    """
     from clew.data import find
+    from clew.data.contract import Privacy
     from clew.data.privacy_report import report
     from clew.errors import RefusedError
 
-    named = [[one.strip() for one in (given or "").split(",") if one.strip()] for given in (quasi, sensitive)]
+    given = [tuple(one.strip() for one in (text or "").split(",") if one.strip()) for text in (quasi, sensitive)]
+    asked = Privacy(quasi=given[0], sensitive=given[1], min_k=min_k, min_l=min_l) if any(given) else None
     with opened() as workspace:
-        value = report(workspace, find(workspace, reference), *named, min_k=min_k, min_l=min_l)
+        value = report(workspace, find(workspace, reference), asked)
     emit(value, as_json, lambda: "\n".join(_privacy_words(value)))
-    people = value["anonymity"]
-    if people is not None and not people["holds"]:
+    broken = [one for one in value["anonymity"] if not one["holds"]]
+    if broken:
         raise RefusedError(
-            f"{value['reference']} isn't as anonymous as asked: k is {people['k']} of {people['min_k']}"
-            + "".join(f", l of {name} is {found} of {people['min_l']}" for name, found in people["l"].items()),
+            f"{value['reference']} isn't as anonymous as asked: {'; '.join(map(_short_of, broken))}",
             mend="generalise a quasi-identifier (clew data policy … generalise --to …), and add the source again",
         )
+
+
+def _short_of(people: dict[str, Any]) -> str:
+    return f"by {', '.join(people['quasi'])} k is {people['k']} of {people['min_k']}" + "".join(
+        f", l of {name} is {found} of {people['min_l']}" for name, found in people["l"].items()
+    )
 
 
 def _privacy_words(value: dict[str, Any]) -> list[str]:
@@ -403,8 +413,7 @@ def _privacy_words(value: dict[str, Any]) -> list[str]:
         for one in value["policies"]
         if one["column"] not in found
     ]
-    people = value["anonymity"]
-    if people is not None:
+    for people in value["anonymity"]:
         lines.append(
             f"by {', '.join(people['quasi'])}: {people['groups']:,} groups, the smallest of k = {people['k']:,} rows; "
             f"{people['below_k']:.2%} of rows are in groups under {people['min_k']}"

@@ -66,6 +66,19 @@ class Slice(_Terms, frozen=True, kw_only=True):
     min_share: float | None = None
 
 
+class Privacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Columns that together may tell who somebody is, and those that nobody should learn of a person.
+
+    `clew data privacy` holds a version against it: at least `min_k` rows agree in all of `quasi`, and have at least
+    `min_l` different values of each of `sensitive`.
+    """
+
+    quasi: tuple[str, ...]
+    sensitive: tuple[str, ...] = ()
+    min_k: int = 5
+    min_l: int = 2
+
+
 class Code(_Terms, frozen=True, kw_only=True):
     """A check of another library that is run as it is: `check` of a `schema` in a file with this hash.
 
@@ -137,6 +150,18 @@ def check_slices(slices: Sequence[Slice]) -> None:
             raise TermsError((*at, "min_rows"), f"{one.min_rows} is met by nothing", "write 1 or more")
         if one.min_share is not None and not 0 < one.min_share <= 1:
             raise TermsError((*at, "min_share"), f"{one.min_share} is no share", "write a number up to 1")
+
+
+def check_privacy(columns: dict[str, Column], declared: Sequence[Privacy]) -> None:
+    """Raise TermsError for columns that aren't there, or stand on both sides, and for numbers that demand nothing."""
+    for index, one in enumerate(declared, start=1):
+        at = ("privacy", str(index))
+        if not one.quasi or set(one.quasi) & set(one.sensitive):
+            raise TermsError((*at, "quasi"), "it names no column, or one that is sensitive too", "name others")
+        check_names(columns, (*at, "quasi"), one.quasi)
+        check_names(columns, (*at, "sensitive"), one.sensitive)
+        if one.min_k < 1 or one.min_l < 1:
+            raise TermsError((*at, "min_k"), "fewer than one is met by nothing", "write 2 or more")
 
 
 def check_counts(

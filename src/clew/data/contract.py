@@ -36,11 +36,13 @@ from clew.data._table_terms import (
     Code,
     Drift,
     Fresh,
+    Privacy,
     Reference,
     Slice,
     check_counts,
     check_drift,
     check_fresh,
+    check_privacy,
     check_references,
     check_slices,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "Example",
     "Finding",
     "Fresh",
+    "Privacy",
     "Reference",
     "Rule",
     "RuleResult",
@@ -104,6 +107,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fresh: tuple[Fresh, ...] = ()
     drift: tuple[Drift, ...] = ()
     slices: tuple[Slice, ...] = ()
+    privacy: tuple[Privacy, ...] = ()
     rules: tuple[Rule, ...] = ()
     code: tuple[Code, ...] = ()
 
@@ -153,6 +157,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         check_fresh(self.columns, self.fresh)
         check_drift(self.columns, self.drift)
         check_slices(self.slices)
+        check_privacy(self.columns, self.privacy)
         for index, rule in enumerate(self.rules):
             check_rule(index, rule)
         for index in duplicates(self.rules):
@@ -208,6 +213,7 @@ _TABLES: Final[dict[str, type[msgspec.Struct]]] = {
     "fresh": Fresh,
     "drift": Drift,
     "slices": Slice,
+    "privacy": Privacy,
     "rules": Rule,
     "code": Code,
 }

@@ -1,10 +1,10 @@
 """What is known of personal data in a version: findings, what was decided of them, and how many people share what."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from clew.data import policies, privacy
+from clew.data import contracts, policies, privacy
 from clew.data.anonymity import Anonymity, measure
+from clew.data.contract import Privacy
 from clew.data.snapshot import Snapshot
 from clew.errors import UsageError
 from clew.workspace import Workspace
@@ -15,14 +15,11 @@ _ROWS = 131_072
 def report(
     workspace: Workspace,
     snapshot: Snapshot,
-    quasi: Sequence[str] = (),
-    sensitive: Sequence[str] = (),
-    *,
-    min_k: int = 5,
-    min_l: int = 2,
+    declared: Privacy | None = None,
 ) -> dict[str, Any]:
-    """The findings of all rows, each with its column's policy; the policies; k and l, if quasi-identifiers are named.
+    """The findings of all rows, each with its column's policy; the policies; k and l of quasi-identifiers.
 
+    These are `declared`, or those that the dataset's contract declares, if any.
     A finding of a column that was let in by a policy is no fault: `open` are those that none speaks of, as of a
     version from before clew could find them. Raises UsageError for columns that aren't there.
     """
@@ -32,7 +29,9 @@ def report(
             mend="add what is in them as a table",
         )
     held = policies.declared(workspace, snapshot.dataset)
-    people = measure(snapshot.scan(), quasi, sensitive, min_k=min_k, min_l=min_l) if quasi or sensitive else None
+    contract = contracts.newest(workspace, snapshot.dataset)
+    wanted = [declared] if declared is not None else [] if contract is None else contract.privacy
+    people = [measure(snapshot.scan(), one.quasi, one.sensitive, min_k=one.min_k, min_l=one.min_l) for one in wanted]
     found = policies.in_batches(snapshot.scan().collect_batches(chunk_size=_ROWS, maintain_order=True))
     unsettled = privacy.unsettled(found, held)
     return {
@@ -54,7 +53,7 @@ def report(
         "policies": [
             {"column": column, "policy": str(policy), "reason": policy.reason} for column, policy in held.items()
         ],
-        "anonymity": None if people is None else _as_json(people),
+        "anonymity": [_as_json(one) for one in people],
     }
 
 
