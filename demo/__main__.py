@@ -52,6 +52,12 @@ class Demo:
             say(f"finding: {finding['column']}: {finding['message']}")
         checked = self.clew("contract", "check", "house-sales@1", "--contract", str(contract))
         say(f"the contract has {len(checked['results'])} rules; house-sales@1 keeps all of them: {checked['passed']}")
+        broken = self.broken_delivery()
+        leaks = self.clew(
+            "data", "leakage", "house-sales@1", "--target", "price_usd", "--split-by", "sold_on", "--at", "sold_on"
+        )
+        for leak in leaks["findings"]:
+            say(f"leakage: {leak['column']}: {leak['message']}")
         say("A second file has the sellers' e-mail addresses and phone numbers:")
         refusal = self.clew("data", "add", "house-sellers", str(self.files.sellers), refused=True)
         for line in refusal.strip().splitlines():
@@ -63,8 +69,20 @@ class Demo:
         columns = [name for name, _ in self.clew("data", "show", "house-sellers@1")["schema"]]
         say(f"now it is stored, without them: {kept['rows']:,} rows, {len(columns)} columns")
         self.summary["findings"] = inferred["findings"]
+        self.summary["leakage"] = leaks["findings"]
+        self.summary["kept_apart"] = broken
         self.summary["contract_rules"] = len(checked["results"])
         self.summary["refused_columns"] = [name for name in ("seller_email", "seller_phone") if name in refusal]
+
+    def broken_delivery(self) -> int:
+        """A delivery that breaks the contract is refused, and its failing rows are kept apart; gives how many."""
+        say("A delivery in which one office writes walls in capitals, and -999 for a depth that it doesn't know:")
+        refusal = self.clew("data", "add", "house-sales", str(self.files.broken), refused=True)
+        for line in refusal.strip().splitlines():
+            say(line)
+        apart = self.clew("contract", "quarantine", "list", "house-sales")[0]
+        say(f"{apart['rows']} of its {apart['of']:,} rows are kept apart, to look at")
+        return int(apart["rows"])
 
     def add(self, name: str, file: Path, until: str, *more: str) -> Any:
         """A snapshot, as of a day in the data's time."""
