@@ -149,7 +149,7 @@ DEFECTS: Final = (
         "10% of rows",
         "bikeshare",
         swapped("casual", "registered", part(0.1)),
-        beyond="their sum stays, and at some hours either is the greater: a model of both would see it",
+        beyond="not beyond a contract: up to 7% of an honest stretch has more casual riders, so the limit lies at 17%, the swap at 11%",
     ),
     Defect("a join off by one row", "all rows, 4 columns", "house_sales", _joined_off_by_one),
     # texts
@@ -198,7 +198,7 @@ DEFECTS: Final = (
         "2% of rows",
         "hotel_rates",
         where(part(0.02), "lead_time", pl.lit(0)),
-        beyond="2% more zeros are as many as an honest month has more",
+        beyond="beyond a contract: 2% more zeros are as many as an honest month has more",
     ),
     Defect("signs lost", "all rows", "storms", times("long", -1)),
     Defect("delays with the other sign", "all rows", "flights", times("arr_delay", -1)),
