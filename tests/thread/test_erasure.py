@@ -32,7 +32,7 @@ from clew.data import Contract, Snapshot, add, checkout, find, policies, verify
 from clew.data.quarantine import quarantines
 from clew.errors import ClewError, NotFoundError, RefusedError, UsageError
 from clew.hub import create_app
-from clew.keys import secret_key
+from clew.keys import rotate, secret_key
 from clew.models.restore import restore
 from clew.objects import ObjectStore
 from clew.rollouts import start as start_rollout
@@ -342,6 +342,10 @@ def test_a_pseudonym_is_found_by_the_value_behind_it(project: Project) -> None:
     assert find(workspace, "people@1").collect()["note"].equals(without(table)["note"])
     with pytest.raises(RefusedError, match="1 person"):
         add(workspace, "people", table)
+    rotate(workspace, "pseudonym")  # the person's pseudonym is another now
+    with pytest.raises(RefusedError, match="1 person"):
+        add(workspace, "people", table)
+    assert add(workspace, "people", table, strip_erased=True).stripped_rows == 2
 
 
 def test_an_endpoint_may_refuse_marked_versions(project: Project) -> None:

@@ -120,10 +120,8 @@ def read(
     source = _opened(
         workspace, name, given, previous, (types, hints), declared, is_first=newest is None, accept_schema=accept_schema
     )
-    stripped = 0
-    if persons is not None:
-        named = subject or (None if previous is None else previous.subject_column)
-        source, stripped = held_against(source, persons, named, strip=strip)
+    named = subject or (None if previous is None else previous.subject_column)
+    source, stripped = _let_in(workspace, source, declared, persons, named, strip=strip)
     _refuse_missing(name, source.schema, (*key, *([subject] if subject else [])))
     schema_body = _fragments.schema_body(pl.DataFrame(schema=source.schema))
     before = None if previous is None or previous.kind == "files" else previous.empty().schema
@@ -163,7 +161,7 @@ def _opened(
     is_first: bool,
     accept_schema: bool,
 ) -> Source:
-    """The source as the policies want it: right in its columns, and not yet looked into."""
+    """The source: right in its columns, and not yet looked into."""
     source = readers.open_source(given, *types, workspace.temporary())
     if previous is not None and not accept_schema:
         _same_schema(name, previous, source.schema, declared)
@@ -172,9 +170,31 @@ def _opened(
     policies.refuse_blocked(name, source.schema.names(), declared)
     if is_first:
         policies.refuse_missing(name, source.schema.names(), declared)
+    return source
+
+
+def _let_in(
+    workspace: Workspace,
+    source: Source,
+    declared: Mapping[str, Policy],
+    persons: Forgotten | None,
+    subject: str | None,
+    *,
+    strip: bool,
+) -> tuple[Source, int]:
+    """A source as the policies make it, without persons who were erased, and how many of its rows went.
+
+    They are told by the value as it comes, and by what a policy makes of it: a pseudonym's key may be another now.
+    """
+    stripped = 0
+    if persons is not None:
+        source, stripped = held_against(source, persons, subject, strip=strip)
     if any(policy.action in ("drop", "pseudonym", "generalise") for policy in declared.values()):
         source = Mapped(source, policies.applied(workspace, declared))
-    return source
+        if persons is not None and (subject is None or subject in source.schema):
+            source, more = held_against(source, persons, subject, strip=strip)
+            stripped += more
+    return source, stripped
 
 
 def _refuse_missing(name: str, schema: pl.Schema, columns: Sequence[str]) -> None:
