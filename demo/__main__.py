@@ -263,6 +263,28 @@ class Demo:
         say(f"rebuilt: {rebuilt['verdict']} ({same} are the same)")
         self.summary["rebuild"] = rebuilt
 
+    def forgotten(self) -> None:
+        """10. A person asks to be forgotten."""
+        title("10  A seller asks to be forgotten")
+        sale = self.traffic.filter(pl.col("sold_on").dt.year() == 1996)["sale_id"][0]
+        asked = ["data", "erase", "house-sales", "--column", "sale_id", "--subject", sale]
+        for line in self.clew.words(*asked, "--dry-run").splitlines():
+            say(line)
+        receipt = self.clew(*asked)
+        versions = ", ".join(one["snapshot"] for one in receipt["snapshots"])
+        journal = receipt["journal_records"]
+        say(
+            f"erased from {versions}; {receipt['artifacts']} results of steps, {journal['predictions']} predictions "
+            f"and {journal['outcomes']} outcomes went; marked: {', '.join(receipt['model_versions'])}"
+        )
+        faults = [one["fault"] for one in self.clew("data", "verify") if one["fault"]]
+        say(f"every other row is as it was: {len(faults)} of the versions that are left have a fault")
+        say("The same file again would bring the seller back:")
+        refusal = self.clew("data", "add", "house-sales", str(self.files.to_1996), refused=True)
+        for line in refusal.strip().splitlines():
+            say(line)
+        self.summary["erasure"] = receipt
+
     @property
     def traffic(self) -> pl.DataFrame:
         """Requests are about houses that stand; of plots the table shows the house that was built later."""
@@ -295,6 +317,7 @@ class Demo:
         self.timed("worse", self.worse)
         self.timed("why", self.thread, replay)
         self.timed("way back", self.way_back)
+        self.timed("forgotten", self.forgotten)
         self.summary["requests"], self.summary["outcomes"] = replay.requests, replay.outcomes
 
 

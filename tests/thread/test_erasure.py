@@ -609,6 +609,29 @@ def test_the_pages_show_receipts_and_marks(project: Project) -> None:
     assert "were erased since" in pages.get("/models/slope/1").text
 
 
+def test_from_the_command_line(project: Project) -> None:
+    workspace = project.workspace
+    told = filled(workspace)
+    project.write(PIPELINE)
+    project.run(people="people@2")
+    create_endpoint(workspace, "slope", "slope@1", entity_column=None, occurred_at=datetime.now(UTC))
+
+    def said(*arguments: str) -> Any:
+        child = project.start(*arguments)
+        assert child.wait() == 0, child.stderr
+        return child.stdout
+
+    assert "people@3" in said("data", "erase", "people", "--subject", PERSON, "--dry-run")
+    assert find(workspace, "people@1").collect().equals(told[1])
+    receipt = json.loads(said("data", "erase", "people", "--subject", PERSON, "--json"))
+    assert receipt["model_versions"] == ["slope@1"]
+    assert receipt["erasure"] in said("data", "erasures")
+    assert "clew run pipeline.py:slope" in said("data", "erasures", receipt["erasure"][:13])
+    assert "refuse" in said("endpoint", "erased", "slope", "refuse", "--reason", "asked for")
+    assert said("doctor").count("BAD") == 0
+    assert_rest_is_there(workspace, told)
+
+
 def test_policies_of_the_dataset_stay(project: Project) -> None:
     filled(project.workspace)
     before = project.workspace.catalog.rows(sa.select(data.datasets))

@@ -95,7 +95,7 @@ def told(found: dict[str, Any]) -> list[str]:
 def _versions(found: dict[str, Any]) -> list[str]:
     lines = []
     for one in found.get("snapshots", ()):
-        parts = [f"{one[name]:,} {name}" for name in ("rows", "files") if one.get(name)]
+        parts = [f"{one[name]:,} {name if one[name] > 1 else name[:-1]}" for name in ("rows", "files") if one.get(name)]
         lines.append(f"  {one['snapshot']:<20} {', '.join(parts) or 'in part'}")
     return lines
 
@@ -104,5 +104,5 @@ def _models(found: dict[str, Any]) -> list[str]:
     versions = found.get("model_versions", ())
     if not versions:
         return []
-    lines = [f"  learned from them, and are marked: {', '.join(versions)}"]
+    lines = [f"  models     learned from them, marked by a receipt: {', '.join(versions)}"]
     return lines + [f"  to train again: {one}" for one in found.get("retrain", ())]

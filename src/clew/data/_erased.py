@@ -85,7 +85,7 @@ def held_against(source: Source, persons: Forgotten, subject: str | None, *, str
         return source, 0
     if not strip:
         raise RefusedError(
-            f"{rows:,} rows of this are about {len(known)} person{'' if len(known) == 1 else 's'} who "
+            f"{rows:,} row{'' if rows == 1 else 's'} of this {'is' if rows == 1 else 'are'} about {len(known)} person{'' if len(known) == 1 else 's'} who "
             f"{'was' if len(known) == 1 else 'were'} erased from {persons.name}; nothing was stored",
             mend="take them out of the source, or --strip-erased: all other rows are taken",
         )

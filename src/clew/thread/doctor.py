@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from clew.catalog import SCHEMA
 from clew.catalog.retention import GONE
-from clew.catalog.tables import builds, metadata, object_columns
+from clew.catalog.tables import builds, governance, metadata, object_columns
 from clew.data import all_of, verify
 from clew.errors import ClewError
 from clew.pipelines import mark_interrupted
@@ -56,6 +56,10 @@ def examine(workspace: Workspace) -> list[dict[str, Any]]:
             "ok": not damaged,
         }
     )
+    e = governance.erasures.c
+    begun = [str(row.id) for row in workspace.catalog.rows(sa.select(e.id).where(e.state == "planned"))]
+    told = f"{len(begun)} begun and not ended: {', '.join(begun)}; clew data erase the same subject again ends it"
+    findings.append({"what": "erasures", "found": told if begun else "none under way", "ok": not begun})
     dead = mark_interrupted(workspace)
     findings.append({"what": "runs", "found": f"{len(dead)} were interrupted, and are marked so now", "ok": True})
     return findings
