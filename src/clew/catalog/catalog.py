@@ -126,7 +126,7 @@ class Catalog:
                 except sa.exc.DBAPIError as error:
                     if attempt == _ATTEMPTS or not is_race(error):
                         raise
-                time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - so that two don't meet again
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - so that two don't meet again
         raise AssertionError("the last attempt returns or raises")
 
     def _execute_once(self, command: Command, who: Actor, bulk: Callable[[sa.Connection], None] | None) -> Any:

@@ -84,9 +84,12 @@ def held_against(source: Source, persons: Forgotten, subject: str | None, *, str
     if not known:
         return source, 0
     if not strip:
+        one = len(known) == 1
+        told = (
+            f"{rows:,} row{'' if rows == 1 else 's'} of this {'is' if rows == 1 else 'are'} about {len(known)} person"
+        )
         raise RefusedError(
-            f"{rows:,} row{'' if rows == 1 else 's'} of this {'is' if rows == 1 else 'are'} about {len(known)} person{'' if len(known) == 1 else 's'} who "
-            f"{'was' if len(known) == 1 else 'were'} erased from {persons.name}; nothing was stored",
+            f"{told}{'' if one else 's'} who {'was' if one else 'were'} erased from {persons.name}; nothing was stored",
             mend="take them out of the source, or --strip-erased: all other rows are taken",
         )
     return Stripped(source, mine, sorted(known)), rows

@@ -58,8 +58,8 @@ def examine(workspace: Workspace) -> list[dict[str, Any]]:
     )
     e = governance.erasures.c
     begun = [str(row.id) for row in workspace.catalog.rows(sa.select(e.id).where(e.state == "planned"))]
-    told = f"{len(begun)} begun and not ended: {', '.join(begun)}; clew data erase the same subject again ends it"
-    findings.append({"what": "erasures", "found": told if begun else "none under way", "ok": not begun})
+    unfinished = f"{len(begun)} begun and not ended: {', '.join(begun)}; clew data erase the same subject again ends it"
+    findings.append({"what": "erasures", "found": unfinished if begun else "none under way", "ok": not begun})
     dead = mark_interrupted(workspace)
     findings.append({"what": "runs", "found": f"{len(dead)} were interrupted, and are marked so now", "ok": True})
     return findings
