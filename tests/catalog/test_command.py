@@ -23,6 +23,7 @@ def test_the_wire_names_the_command_and_its_fields() -> None:
         "column": "phone",
         "action": "drop",
         "reason": "unused",
+        "details": None,
     }
 
 
