@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serving.served import ENDPOINT, ROW, Caller, endpoint, journalled, run, serving
+from tests.serving.served import ENDPOINT, ROW, START, Caller, endpoint, journalled, run, serving
 
 import clew
 from clew import keys
@@ -19,9 +19,11 @@ from clew.data.generalise import parse
 from clew.data.personal.values import kind_of
 from clew.data.privacy import Policy, pseudonym
 from clew.errors import NotFoundError
+from clew.models import find as find_model
 from clew.serving.discretion import Discretion
 from clew.serving.journal import Outcome
 from clew.thread.erasure.request import request
+from clew.thread.labelled import labelled
 from clew.workspace import Workspace, init, open_folder
 
 MAIL = "anna.keller@example.com"
@@ -60,8 +62,8 @@ def test_each_policy_holds_for_the_field_of_its_name(workspace: Workspace) -> No
     sent = {"a": MAIL, "b": 3, "c": MAIL, "d": "1974-03-12", "e": MAIL, "f": MAIL, "g": 7.5, "h": None, "i": "sunny"}
     kept = one.inputs(sent, [*sent])
     assert kept == {
-        "a": None, "b": None, "c": hashed(workspace, MAIL), "d": 1974, "e": MAIL, "f": "(not kept: e-mail)", "g": 7.5,
-        "h": None, "i": "sunny",
+        "a": None, "b": None, "c": hashed(workspace, MAIL), "d": "1974-01-01", "e": MAIL,
+        "f": "(not kept: e-mail)", "g": 7.5, "h": None, "i": "sunny",
     }  # fmt: skip
     assert one.inputs(kept, [*kept]) == kept | {"f": "(not kept: e-mail)"}
     assert dict(one.kept_back) == {("f", "e-mail"): 1}
@@ -107,7 +109,7 @@ def test_an_entity_and_its_outcomes_stay_joined(workspace: Workspace) -> None:
 def test_values_of_outcomes(workspace: Workspace) -> None:
     one = Discretion(workspace, {"born": Policy("generalise", "r", parse("year"))})
     assert one.outcome(outcome(value=f"wrote to {MAIL}", kind="response")).value == "(not kept: e-mail)"
-    assert one.outcome(outcome(name="born", value="1974-03-12")).value == 1974
+    assert one.outcome(outcome(name="born", value="1974-03-12")).value == "1974-01-01"
     assert one.outcome(outcome(value=True)).value is True
 
 
@@ -153,9 +155,9 @@ def test_a_server_keeps_the_policies_of_what_trained_its_version(
         call = Caller(server)
 
         async def talk() -> Any:
-            first = await call.predict([ROW, ROW | {"side": MAIL}])
+            first = await call.predict([ROW | {"seen": "2020-05-17"}, ROW | {"side": MAIL}])
             sent = {"endpoint": ENDPOINT, "entity": "P1", "name": "price", "kind": "label", "value": 3.0}
-            await call("POST", "/outcomes", sent | {"occurred_at": "2020-01-02"})
+            await call("POST", "/outcomes", sent)
             byid = {"prediction_id": first.json["prediction_ids"][0], "name": "note", "kind": "response", "value": MAIL}
             await call("POST", "/outcomes", byid | {"occurred_at": "2020-01-02"})
             return first, await call("GET", "/endpoints")
@@ -168,7 +170,7 @@ def test_a_server_keeps_the_policies_of_what_trained_its_version(
     predictions, outcomes = journalled(folder)
     whom = pseudonym(key, "P1")
     assert [one.entity for one in predictions] == [whom, whom]
-    assert predictions[0].inputs == {"area": 100.0, "rooms": 3, "side": "sunny", "seen": 2020}
+    assert predictions[0].inputs == {"area": 100.0, "rooms": 3, "side": "sunny", "seen": "2020-01-01"}
     assert predictions[1].inputs["side"] == "(not kept: e-mail)"
     assert [(one.entity, one.value) for one in outcomes] == [(whom, 3.0), (None, "(not kept: e-mail)")]
     assert listed.json["endpoints"][0]["not_journalled"] == [
@@ -181,7 +183,11 @@ def test_a_server_keeps_the_policies_of_what_trained_its_version(
     assert b"keller" not in raw
     with clew.open_workspace(folder) as session:
         why = session.why(predictions[0].id)
-    assert why["prediction"]["inputs"]["seen"] == 2020
+        # What was kept still fits what the model takes, so versions can be compared on it.
+        version = find_model(session, "plot@1")
+        rows = labelled(session, ENDPOINT, version, "price")
+        assert rows.select("area", "seen", "price").rows() == [(100.0, START.date(), 3.0)]
+    assert why["prediction"]["inputs"]["seen"] == "2020-01-01"
 
 
 def test_a_policy_that_is_declared_while_it_serves_holds_from_the_next_look(folder: Path) -> None:

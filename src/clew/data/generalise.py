@@ -6,6 +6,7 @@ Doing it twice is the same as doing it once, so that what comes back from a requ
 
 import datetime as dt
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -15,6 +16,7 @@ from clew.errors import UsageError
 
 How = Literal["year", "month", "decade", "decimals", "first", "step"]
 _DATES: Final = frozenset({"year", "month", "decade"})
+_ZONE: Final = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 _MEND: Final = "year, month, decade (dates), decimals=2, step=500 (numbers), or first=3 (text)"
 
 
@@ -93,9 +95,10 @@ def _fits(dtype: pl.DataType) -> str:
 
 
 def value(given: Any, how: Generalisation) -> Any:
-    """One value as it came in a request; what doesn't fit is taken for generalised already, but for text.
+    """One value as it came in a request, of the type that it has; numbers that don't fit are taken for coarse already.
 
-    A date may come as text (ISO). Raises UsageError for a text that is no date, where a date is to be made coarser.
+    A date comes as text (ISO), and stays one: the first day of its year. Raises UsageError for a text that is no
+    date, where a date is to be made coarser.
     """
     if given is None or isinstance(given, bool):
         return given
@@ -116,12 +119,17 @@ def _step(given: float, step: float) -> float:
 
 
 def _date(given: Any, how: str) -> Any:
-    if isinstance(given, int | float):  # a year already
+    """In the form in which it came: a year as a number, a date or a moment as text, at the beginning of its span."""
+    if isinstance(given, int | float):
         return given if how != "decade" else math.floor(given / 10) * 10
+    text = str(given)
     try:
-        day = dt.date.fromisoformat(str(given)[:10])
+        day = dt.date.fromisoformat(text[:10])
     except ValueError:
         raise UsageError(f"a text that is no date can't be generalised by {how}") from None
     if how == "month":
-        return day.replace(day=1).isoformat()
-    return day.year if how == "year" else day.year // 10 * 10
+        day = day.replace(day=1)
+    else:
+        day = dt.date(day.year if how == "year" else max(day.year // 10 * 10, 1), 1, 1)
+    zone = _ZONE.search(text)
+    return day.isoformat() + (f"T00:00:00{zone[0] if zone else ''}" if len(text) > 10 else "")
