@@ -93,7 +93,7 @@ def test_killed_while_adding(cli: Cli, home: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_while_adding_many_times(cli: Cli, home: Path) -> None:
-    killed(cli, home, seed=2, times=40)
+    killed(cli, home, seed=2, times=12)
 
 
 # --- full disks ---------------------------------------------------------------------------------------------------
