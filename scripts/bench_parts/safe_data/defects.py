@@ -149,7 +149,8 @@ DEFECTS: Final = (
         "10% of rows",
         "bikeshare",
         swapped("casual", "registered", part(0.1)),
-        beyond="not beyond a contract: up to 7% of an honest stretch has more casual riders, so the limit lies at 17%, the swap at 11%",
+        beyond="not beyond a contract: up to 7% of an honest stretch has more casual riders, "
+        "so the limit lies at 17%, the swap at 11%",
     ),
     Defect("a join off by one row", "all rows, 4 columns", "house_sales", _joined_off_by_one),
     # texts
