@@ -111,6 +111,20 @@ def test_duplicate_rows() -> None:
     assert not kinds(frame.select("id", "kind", "town", "flag", "children"))
 
 
+def test_an_old_export_with_new_dates_and_ids() -> None:
+    frame = quiet(3).drop("tags")
+    old = frame.slice(500, 400).with_columns(
+        pl.col("id") + 90_000, pl.col("start", "end").dt.offset_by("1y"), code=pl.lit("B-") + pl.col("code")
+    )
+    found = [item for item in findings(pl.concat([frame, old])) if item.kind == "delivered-again"]
+    assert [item.rows for item in found] == [400]
+    assert "came 366 days before" in found[0].message
+    # a few rows prove nothing, and what is logged each day again and again is meant
+    assert "delivered-again" not in {kind for _, kind in kinds(pl.concat([frame, old.head(20)]))}
+    daily = pl.concat([frame.head(100).with_columns(pl.col("start").dt.offset_by(f"{n}d")) for n in range(20)])
+    assert "delivered-again" not in {kind for _, kind in kinds(daily)}
+
+
 def test_dates_without_order_are_left_alone() -> None:
     frame = quiet(3).with_columns(end=pl.col("end").shuffle(seed=1), start=pl.col("start").shuffle(seed=2))
     assert not {kind for _, kind in kinds(frame)} & {"order"}

@@ -161,3 +161,16 @@ def test_the_history_of_aliases_says_who_when_why_from_what_to_what(project: Pro
         alias_history(project.workspace, "price@nowhere")
     with pytest.raises(NotFoundError, match="no model"):
         alias_history(project.workspace, "nothing")
+
+
+def test_what_leaks_stands_on_the_card_and_the_page(project: Project) -> None:
+    """The test has the rows of the training as well, and the card says so."""
+    facts = card(models.find(project.workspace, "price@1"))
+    assert ("(rows)", "same-rows", 200) in {(one["column"], one["kind"], one["rows"]) for one in facts["leakage"]}
+    assert "**(rows)**: 200 of 400 test rows are in the training as well" in markdown(facts)
+    pages = Pages(create_app(project.workspace))
+    for path in ("/models/price/1/card", "/models/price/1"):
+        assert "200 of 400 test rows are in the training as well" in pages.get(path).text
+    nobody_looked = card(models.find(project.workspace, "other@1"))
+    assert nobody_looked["leakage"] is None
+    assert "Leakage" not in markdown(nobody_looked)

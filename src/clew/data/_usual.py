@@ -26,6 +26,7 @@ _FURTHER: Final = 1.5  # times the width of the span: what wanders at random goe
 _WIDEST: Final = math.log(3)  # of the logarithms of levels: what moves by more foretells nothing
 _FEW_VALUES: Final = 20
 _ALONG: Final = 0.9  # of a rank correlation with the rows' order
+_ONCE: Final = 0.9  # of the values of what is measured finely differ
 _SHARE: Final = 0.05  # of a category that is called usual
 _ORDERS: Final = 5
 _COVERED: Final = 0.98  # of the days between the first and the last
@@ -42,7 +43,7 @@ def usual_rules(frame: pl.DataFrame, skip: frozenset[str]) -> Iterator[Rule]:
     for name in numbers:
         yield from _level(part[name])
         yield from _round(part[name])
-        yield from _one_value(part[name])
+        yield from _one_value(part[name], frame[name])
     for first, second in _partners(part, numbers):
         yield from _ratio(part, first, second)
         yield from _together(part, first, second)
@@ -135,9 +136,15 @@ def _round(series: pl.Series) -> Iterator[Rule]:
         yield _warning(f"{series.name} is not rounded to {step:,.0f}", condition)
 
 
-def _one_value(series: pl.Series) -> Iterator[Rule]:
+def _one_value(series: pl.Series, whole: pl.Series) -> Iterator[Rule]:
     """No value is very common: one that is would stand for another, be a cap, or come from what is stuck."""
     if known(series).n_unique() < 50:
+        return
+    there = len(whole) - whole.null_count()
+    if whole.n_unique() >= _ONCE * there:  # counted by value, such a column would cost more than all other rules
+        name = name_of(series.name)
+        condition = f"COUNT(DISTINCT {name}) >= 0.85 * COUNT({name})"
+        yield _warning(f"values of {series.name} seldom repeat", condition)
         return
     # in thirds: in a short stretch one value has a greater share by chance
     span = _span(series.alias("x").to_frame(), pl.col("x").drop_nulls().unique_counts().max() / pl.len(), 3)
