@@ -74,7 +74,8 @@ def _in_capitals(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _one_other(rows: pl.DataFrame) -> pl.DataFrame:
-    name = next(name for name, dtype in rows.schema.items() if dtype.is_integer() and rows[name].n_unique() > 20)
+    whole = [name for name, dtype in rows.schema.items() if dtype.is_integer()]
+    name = max(whole, key=lambda name: rows[name].n_unique())
     return rows.with_columns(pl.col(name) + 1)
 
 
