@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from tests.servers.s3 import BUCKET, REGION, S3Server
 
 from clew import models
 from clew.catalog.columns import new_id
-from clew.catalog.commands import SetErasedPolicy
+from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, SetErasedPolicy, StartRun
 from clew.catalog.tables import builds, data, governance, metadata
 from clew.data import Contract, Snapshot, add, checkout, find, policies, verify
 from clew.data.quarantine import quarantines
@@ -33,6 +34,7 @@ from clew.errors import ClewError, NotFoundError, RefusedError, UsageError
 from clew.hub import create_app
 from clew.keys import rotate, secret_key
 from clew.models.restore import restore
+from clew.monitoring import Monitor
 from clew.objects import ObjectStore
 from clew.rollouts import start as start_rollout
 from clew.serving import create_endpoint
@@ -43,7 +45,7 @@ from clew.workspace import Workspace, init, open_folder
 
 PERSON = "P00042"
 MARK = "quagmire-zebra"  # stands in every text of the person
-NUMBER = 987_654_321.125  # and this in a number of theirs
+NUMBER = 918_273_645.625  # and this in a number of theirs
 
 PIPELINE = """
 import numpy as np
@@ -127,7 +129,7 @@ def filled(workspace: Workspace) -> dict[int, pl.DataFrame]:
 
 
 def needles() -> list[bytes]:
-    return [MARK.encode(), PERSON.encode(), b"987654321"]
+    return [MARK.encode(), PERSON.encode(), b"918273645"]
 
 
 def readings(raw: bytes) -> Iterator[bytes]:
@@ -524,7 +526,7 @@ print("touches", int(os.environ["KILL_AT"]) - left)
 
 
 def _killed(root: Path, at: int) -> tuple[int, Child]:
-    child = start(_CHILD, root, KILL_AT=str(at))
+    child = start(_CHILD, root, KILL_AT=str(at), XDG_CONFIG_HOME=os.environ["XDG_CONFIG_HOME"])
     return child.wait(), child
 
 
@@ -628,9 +630,65 @@ def test_from_the_command_line(project: Project) -> None:
     assert receipt["model_versions"] == ["slope@1"]
     assert receipt["erasure"] in said("data", "erasures")
     assert "clew run pipeline.py:slope" in said("data", "erasures", receipt["erasure"][:13])
+    assert receipt["erasure"] in said("model", "show", "slope@1")
+    assert "slope@1 is not watched" in said("monitor", "status", "slope")
     assert "refuse" in said("endpoint", "erased", "slope", "refuse", "--reason", "asked for")
     assert said("doctor").count("BAD") == 0
     assert_rest_is_there(workspace, told)
+
+
+def test_a_monitor_writes_nothing_of_what_went(project: Project) -> None:
+    workspace = project.workspace
+    filled(workspace)
+    project.write(PIPELINE)
+    project.run(people="people@2")
+    served(workspace)
+    monitor = Monitor(workspace, "slope")
+    monitor.advance(datetime.now(UTC))
+    assert len(monitor.watches) == 1
+    erase(workspace, "people", PERSON)
+    monitor.advance(datetime.now(UTC))
+    assert not monitor.watches
+    workspace.close()
+    assert residues(project.folder) == []
+
+
+def test_what_was_made_of_others_rows_alone_stays(project: Project) -> None:
+    """A run under the person's (as a bisection's builds are) that repeats what another made marks nothing of that."""
+    workspace = project.workspace
+    add(workspace, "people", people(), subject="person")
+    add(workspace, "others", without(people()).head(900))
+    project.write(PIPELINE)
+    mine = project.run(people="people@1")
+    theirs = project.run(people="others@1")
+    other = find(workspace, "others@1")
+    run = workspace.catalog.get(builds.runs, theirs.run)
+    between = workspace.catalog.execute(
+        StartRun(
+            name="between", pipeline="slope", entry="pipeline.py", provenance="recorded", code_id=str(run.code_id),
+            environment_id=str(run.environment_id), parameters={}, criteria=[], parent_run_id=mine.run,
+            inputs={"people": (other.reference, other.id)}, occurred_at=datetime.now(UTC),
+        )
+    )  # fmt: skip
+    k, a = builds.step_artifacts.c, builds.artifacts
+    made = workspace.catalog.rows(
+        sa.select(a)
+        .join(builds.step_artifacts, k.artifact_id == a.c.id)
+        .join(builds.steps, builds.steps.c.id == k.step_id)
+        .where(builds.steps.c.run_id == theirs.run, k.direction == "out")
+    )
+    fields = ("kind", "content_id", "digest", "bytes", "rows", "body")
+    outputs = {str(n): ArtifactSpec(**{name: row._mapping[name] for name in fields}) for n, row in enumerate(made)}
+    workspace.catalog.execute(
+        FinishStep(
+            run_id=between, ordinal=0, name="all", state="cached", cache_key=None, key_parts=None, why="cached",
+            outputs=outputs, started_at=datetime.now(UTC),
+        )
+    )  # fmt: skip
+    workspace.catalog.execute(EndRun(run_id=between, state="done"))
+    receipt = erase(workspace, "people", PERSON)
+    assert receipt["model_versions"] == ["slope@1"]
+    assert models.find(workspace, "slope@2").artifact("test").state == "live"
 
 
 def test_policies_of_the_dataset_stay(project: Project) -> None:

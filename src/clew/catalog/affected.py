@@ -47,13 +47,13 @@ def affected(connection: sa.Connection, contents: Sequence[str]) -> Affected:
         news = _ids(connection, _r.id, _r.parent_run_id, news) - found.runs
         found.runs |= news
     found.steps = _ids(connection, _s.id, _s.run_id, found.runs)
-    made = _outputs(connection, found.steps)
+    made = _outputs(connection, found.steps) - _made_elsewhere(connection, found)
     while made - found.artifacts:
         found.artifacts |= made
         readers = _ids(connection, _k.step_id, _k.artifact_id, made, _k.direction == "in") - found.steps
         found.steps |= readers
         found.runs |= _ids(connection, _s.run_id, _s.id, readers)
-        made = _outputs(connection, readers)
+        made = _outputs(connection, readers) - _made_elsewhere(connection, found)
     inputs = models.model_inputs.c
     found.versions = (
         _ids(connection, inputs.model_version_id, inputs.snapshot_id, found.snapshots)
@@ -67,6 +67,23 @@ def affected(connection: sa.Connection, contents: Sequence[str]) -> Affected:
         found.artifacts |= _ids(connection, column, e.model_version_id, found.versions)
     found.artifacts -= found.packages
     return found
+
+
+def _made_elsewhere(connection: sa.Connection, found: Affected) -> set[str]:
+    """What a run that never saw the contents made as well, bit for bit: it holds nothing of them.
+
+    A bisection builds what lies between two versions under one run, and repeats what either of them made.
+    """
+    elsewhere: set[str] = set()
+    for some in parts(sorted(_outputs(connection, found.steps))):
+        query = (
+            sa.select(_k.artifact_id, _s.run_id)
+            .join(builds.steps, _s.id == _k.step_id)
+            .where(_k.artifact_id.in_(some), _k.direction == "out")
+            .distinct()
+        )
+        elsewhere |= {str(row.artifact_id) for row in connection.execute(query) if str(row.run_id) not in found.runs}
+    return elsewhere
 
 
 def _outputs(connection: sa.Connection, steps: Iterable[str]) -> set[str]:

@@ -38,6 +38,7 @@ def show(reference: Reference, as_json: Json = False) -> None:
     """One version: metrics, slices, verdicts, what it came from."""
     from clew.models import find
     from clew.models.comparison import slices_of
+    from clew.thread.erasure.receipts import marked_versions
 
     with session() as workspace:
         found = find(workspace, reference)
@@ -54,6 +55,7 @@ def show(reference: Reference, as_json: Json = False) -> None:
             "slices": slices_of(found),
             "inputs": found.inputs(),
             "signature": dict(found.signature),
+            "erasures": marked_versions(workspace, found.id).get(found.id, []),
         }
     emit(value, as_json, lambda: _words(value))
 
@@ -63,6 +65,8 @@ def _words(value: dict[str, Any]) -> str:
     lines += [f"  {name} = {number(metric)}" for name, metric in value["metrics"].items()]
     if value["provenance"] == "imported":
         lines.append("  it came from elsewhere: nothing is promised about how it was made")
+    if value["erasures"]:
+        lines.append(f"  rows that trained it were erased since: clew data erasures {value['erasures'][-1]}")
     lines += [f"  {'met' if one['met'] else 'NOT MET'}: {_verdict(one)}" for one in value["verdicts"]]
     lines += [f"  {one['role']}: {one['snapshot'] or 'rows'} {one['id']}" for one in value["inputs"]]
     slices = table(value["slices"], list(value["slices"][0]), empty="") if value["slices"] else ""

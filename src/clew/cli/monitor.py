@@ -24,6 +24,7 @@ def status(
 
 def _words(value: dict[str, Any]) -> str:
     lines = [f"{value['endpoint']}: {value['live']} is live"]
+    lines += [f"  {version} is not watched: {why}" for version, why in value["not_watched"].items()]
     for report in value["reports"]:
         performance = report["performance"]
         lines.append(

@@ -14,6 +14,7 @@ from clew.models import by_id
 from clew.monitoring.watch import ALPHA, Watch, alerts
 from clew.serving import current_route
 from clew.serving.observations import Observations, Observed
+from clew.serving.routing import marked
 from clew.workspace import Workspace
 
 NAME = "default"
@@ -70,6 +71,10 @@ class Monitor:
         self.watches[version_id] = Watch(version.reference, version_id, profile)
 
     def _report(self, now: datetime) -> list[str]:
+        for version_id in marked(self.workspace, list(self.watches)):
+            # What it is compared with went with a person's rows: nothing of that is written again.
+            del self.watches[version_id]
+            self._unwatched.add(version_id)
         raised = []
         for version_id, watch in self.watches.items():
             seen = (watch.predictions, watch.outcomes)
@@ -96,7 +101,10 @@ class Monitor:
 
 
 def status(workspace: Workspace, endpoint: str) -> dict[str, Any]:
-    """The newest report of each version that answered at an endpoint, and all alerts. Raises NotFoundError."""
+    """The newest report of each version that answered at an endpoint, and all alerts; and what isn't watched, and why.
+
+    Raises NotFoundError.
+    """
     route = current_route(workspace, endpoint)
     m, r, v = serving.monitors.c, serving.monitor_reports.c, models.model_versions.c
     rows = workspace.catalog.rows(
@@ -106,7 +114,9 @@ def status(workspace: Workspace, endpoint: str) -> dict[str, Any]:
         .where(m.endpoint_id == route.endpoint_id)
         .order_by(v.version)
     )
-    if not rows:
+    gone = marked(workspace, [one.model_version_id for one in route.targets])
+    lost = [one.model_version for one in route.targets if one.model_version_id in gone]
+    if not rows and not lost:
         raise NotFoundError(f"nothing was seen at {endpoint} yet", mend=f"clew serve {endpoint}, and send it requests")
     a = serving.alerts.c
     raised = workspace.catalog.rows(
@@ -120,6 +130,7 @@ def status(workspace: Workspace, endpoint: str) -> dict[str, Any]:
     return {
         "endpoint": endpoint,
         "live": route.champion.model_version,
+        "not_watched": dict.fromkeys(lost, "what it is compared with went with rows that were erased: train it again"),
         "reports": [row.report | {"until": row.occurred_at.isoformat()} for row in rows],
         "alerts": [
             {

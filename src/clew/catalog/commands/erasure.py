@@ -399,6 +399,9 @@ class _Work:
             tx.update(builds.runs, failed, error="its words went with rows that were erased")
         for some in parts(sorted(found.versions)):
             tx.connection.execute(reports.delete().where(reports.c.model_version_id.in_(some)))
+            alerts = serving.alerts
+            gone = {"message": "its words went with rows that were erased", "evidence": {}}
+            tx.update(alerts, alerts.c.model_version_id.in_(some), **gone)
             e = models.model_evaluations
             tx.update(e, e.c.model_version_id.in_(some), slices=[])
 

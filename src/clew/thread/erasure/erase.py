@@ -221,7 +221,8 @@ def _finish(
         _remove(workspace, work.get("objects", ()), report)
         spoken = _gc.needed(workspace) | _said(workspace)
         tokens = [one for one in work.get("tokens", ()) if one not in spoken]
-        scrub.scrub(workspace.catalog, key, tokens, work.get("runs", ()), report)
+        about = [*work.get("runs", ()), *work.get("versions", ())]
+        scrub.scrub(workspace.catalog, key, tokens, about, report)
         receipt |= _summary(workspace, erasure_id, asked, work)
         receipt.pop("work", None)
     workspace.catalog.execute(FinishErasure(erasure_id=erasure_id, receipt=receipt, done=False))

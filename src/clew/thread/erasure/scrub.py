@@ -38,14 +38,14 @@ def hexes(tokens: Sequence[str]) -> set[str]:
 
 
 def scrub(
-    catalog: Catalog, key: bytes, tokens: Sequence[str], runs: Sequence[str], report: Report | None = None
+    catalog: Catalog, key: bytes, tokens: Sequence[str], about: Sequence[str], report: Report | None = None
 ) -> int:
-    """Replace ids wherever the catalog repeats them, and strip the log's commands about some runs; give the rows.
+    """Replace ids wherever the catalog repeats them; strip the log's commands about runs and versions; give the rows.
 
     Each table is a transaction of its own; doing it again finds nothing left to do.
     """
-    wanted, about = hexes(tokens), set(runs)
-    if not wanted and not about:
+    wanted, named = hexes(tokens), set(about)
+    if not wanted and not named:
         return 0
     changed = 0
     tables = [table for table in metadata.sorted_tables if table.name not in _SPARED]
@@ -54,7 +54,7 @@ def scrub(
             column for column in table.c if isinstance(column.type, Document | sa.String) and not column.primary_key
         ]
         if columns:
-            changed += _table(catalog, table, columns, key, wanted, about)
+            changed += _table(catalog, table, columns, key, wanted, named)
         if report is not None:
             report("scrubbing the catalog", number, len(tables))
     return changed
