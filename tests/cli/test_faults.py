@@ -91,11 +91,6 @@ def test_killed_while_adding(cli: Cli, home: Path) -> None:
     killed(cli, home, seed=1, times=6)
 
 
-@pytest.mark.slow
-def test_killed_while_adding_many_times(cli: Cli, home: Path) -> None:
-    killed(cli, home, seed=2, times=12)
-
-
 # --- full disks ---------------------------------------------------------------------------------------------------
 
 
