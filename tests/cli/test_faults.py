@@ -91,6 +91,11 @@ def test_killed_while_adding(cli: Cli, home: Path) -> None:
     killed(cli, home, seed=1, times=6)
 
 
+@pytest.mark.slow
+def test_killed_while_adding_many_times(cli: Cli, home: Path) -> None:
+    killed(cli, home, seed=2, times=40)
+
+
 # --- full disks ---------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import importlib
 import io
 import json
 import os
@@ -27,8 +28,9 @@ from tests.servers.s3 import BUCKET, REGION, S3Server
 from clew import models
 from clew.catalog.columns import new_id
 from clew.catalog.commands import ArtifactSpec, EndRun, FinishStep, SetErasedPolicy, StartRun
+from clew.catalog.commands import governance as governance_commands
 from clew.catalog.tables import builds, data, governance, metadata
-from clew.data import Contract, Snapshot, add, checkout, find, policies, verify
+from clew.data import Contract, Snapshot, _leases, add, checkout, find, policies, verify
 from clew.data.quarantine import quarantines
 from clew.errors import ClewError, NotFoundError, RefusedError, UsageError
 from clew.hub import create_app
@@ -42,6 +44,8 @@ from clew.serving.journal import Journal, Outcome, Prediction, compact, find_pre
 from clew.thread.erasure import erase, marked_versions, plan_erasure, receipts
 from clew.thread.holds import hold, release
 from clew.workspace import Workspace, init, open_folder
+
+erasing = importlib.import_module("clew.thread.erasure.erase")  # the package names its function the same
 
 PERSON = "P00042"
 MARK = "quagmire-zebra"  # stands in every text of the person
@@ -691,6 +695,26 @@ def test_what_was_made_of_others_rows_alone_stays(project: Project) -> None:
     receipt = erase(workspace, "people", PERSON)
     assert receipt["model_versions"] == ["slope@1"]
     assert models.find(workspace, "slope@2").artifact("test").state == "live"
+
+
+def test_versions_that_change_all_the_while_end_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = project.workspace
+    told = filled(workspace)
+    seen = erasing.examine
+
+    def examined(*given: Any) -> Any:
+        found = seen(*given)
+        number = len(find(workspace, "people@latest").collect()) - 1  # another delivery, just after each look
+        add(workspace, "people", without(told[6]).head(number), accept_schema=True, strip_erased=True)
+        return found
+
+    monkeypatch.setattr(erasing, "examine", examined)
+    monkeypatch.setattr(_leases, "_wait_for_erasure", lambda _workspace: None)
+    monkeypatch.setattr(governance_commands, "refuse_while_erasing", lambda _tx: None)
+    with pytest.raises(RefusedError, match="changed all the while"):
+        erase(workspace, "people", PERSON)
+    assert receipts(workspace) == []
+    assert find(workspace, "people@1").collect().equals(told[1])
 
 
 def test_policies_of_the_dataset_stay(project: Project) -> None:

@@ -11,7 +11,7 @@
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -37,6 +37,8 @@ from clew.thread.erasure.vacuum import vacuum
 from clew.workspace import Workspace
 
 Report = Callable[[str, int, int | None], None]
+
+_ATTEMPTS: Final = 5
 
 
 def plan_erasure(
@@ -122,13 +124,22 @@ def erase(
         erasure_id = _planned(workspace, asked, key_name, key)
         receipt = _receipt(workspace, erasure_id)
         try:
+            left = _ATTEMPTS
             while not _take_rows(workspace, asked, erasure_id, key, contents, found, told):
+                left = _one_less(left)
                 contents, found = _look(workspace, asked, as_text=as_text, report=told)  # something came in between
         except RefusedError:
             if "work" not in receipt:
                 workspace.catalog.execute(AbandonErasure(erasure_id=erasure_id))
             raise
         return _finish(workspace, asked, erasure_id, key, contents, told)
+
+
+def _one_less(attempts: int) -> int:
+    """How many attempts are left. Raises RefusedError after the last: each writes fragments anew."""
+    if attempts <= 1:
+        raise RefusedError("versions changed all the while; nothing was changed", mend="erase again")
+    return attempts - 1
 
 
 def _look(workspace: Workspace, asked: Request, *, as_text: bool, report: Report | None) -> tuple[list[Content], Found]:
